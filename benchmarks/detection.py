@@ -1,6 +1,6 @@
 """What the detectors find of planted faults and how soon, and how often they raise a false incident.
 
-    python -m benchmarks.detection [--seed 1] [--other-seed N] [--world both] [--sensitivity 2] [--quick]
+    python -m benchmarks.detection [--seed 1] [--other-seed N] [--world both] [--sensitivity 1] [--quick]
     python -m benchmarks.detection --curve [--plot curve.svg]
     python -m benchmarks.detection --csv FILE [FILE ...]
 
@@ -44,10 +44,10 @@ from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
 
 from .curve_plot import write_curve
 from .planted_faults import FAULTS, Fault, plan
-from .simulated_traffic import GROUPS, ROWS, START, WEEK, Traffic, World, simulate
+from .simulated_traffic import GROUPS, ROWS, START, WATCHED, WEEK, Traffic, World, simulate
 
 #: What `--curve` asks for: false incidents a week.
-_CURVE = (0.2, 1.0, 5.0, 25.0, 125.0)
+_CURVE = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 #: An incident may open so many minutes after the end of a fault: its last minute is judged then.
 _GRACE = 1
@@ -186,7 +186,7 @@ def _curve(traffics: Sequence[Traffic], plot: Path | None) -> list[dict[str, Any
     points = []
     _say(f"\n  {'asked for':>12}{'nats':>8}{'false a week':>14}{'found':>10}{'median delay':>14}")
     for asked in _CURVE:
-        sensitivity = Sensitivity(asked)
+        sensitivity = Sensitivity(asked, WATCHED)
         result = outcome(traffics, sensitivity)
         planted = result.planted * len(FAULTS)
         delays = [delay for of_kind in result.delays.values() for delay in of_kind]
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.curve:
             result["curve"] = _curve(traffics, options.plot)
             continue
-        measured = outcome(traffics, Sensitivity(options.sensitivity))
+        measured = outcome(traffics, Sensitivity(options.sensitivity, WATCHED))
         _table(f"{name} world", measured)
         figures = measured.figures()
         result |= figures if name == "first" else {"second_world": {"seed": other_seed} | figures}

@@ -24,6 +24,9 @@ ROWS = ("model", "model B1", "model B2", "model B3", "tool", "retrieval")
 GROUPS = (0, 0, 0, 0, 1, 2)
 """The models of the service are siblings."""
 
+WATCHED = 3
+"""Series that calm weeks have: the model, its tool and its retrieval."""
+
 _RUNAWAY_TOKENS = 20_000.0
 _INPUT_PRICE, _OUTPUT_PRICE = 2.5e-6, 10e-6
 
@@ -208,10 +211,7 @@ def _of_model(
     several = np.where(good > 0, good, np.nan)
     tokens = tokens_in + tokens_out
     for name, values in (("latency", latency), ("tokens", tokens), ("cost", cost)):
-        mean = sums(values) / several
-        buckets[f"{name}_mean"][where] = mean
-        spread = np.maximum(sums(values**2) / several - mean**2, 0.0)
-        buckets[f"{name}_variance"][where] = np.where(good > 1, spread, np.nan)
+        buckets[f"{name}_mean"][where] = sums(values) / several
     buckets["output_mean"][where] = sums(log_out) / several
 
 
@@ -239,9 +239,5 @@ def _of_step(
     buckets["calls"][:, row] = calls
     buckets["errors"][:, row] = errors
     buckets["latency_calls"][:, row] = good
-    mean = log_seconds + level + rng.normal(0, sigma, len(calls)) / np.sqrt(several)
-    buckets["latency_mean"][:, row] = mean
-    freedom = np.maximum(good - 1, 1)
-    buckets["latency_variance"][:, row] = np.where(
-        good > 1, sigma**2 * rng.chisquare(freedom) / freedom, np.nan
-    )
+    noise = rng.normal(0, sigma, len(calls)) / np.sqrt(several)
+    buckets["latency_mean"][:, row] = log_seconds + level + noise

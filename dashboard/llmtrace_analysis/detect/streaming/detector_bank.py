@@ -14,6 +14,7 @@ from .episodes import Episodes
 from .levels import Judged, Levels
 from .measures import MEASURES, ORDER, Measure
 from .minute_buckets import CallSpread, MinuteBuckets, TokenAdjustment
+from .own_history import OwnHistory
 from .proportions import Proportions
 from .sensitivity import Sensitivity
 from .series_changes import SeriesChanges
@@ -99,6 +100,8 @@ class DetectorBank:
         self._changes = SeriesChanges(groups)
         self._episodes = Episodes(2 * len(constants), _QUIET_MINUTES, _REST_MINUTES)
         self._failing = Episodes(series, _QUIET_MINUTES, _REST_MINUTES)
+        self._levels_before = OwnHistory(2 * len(constants))
+        self._errors_before = OwnHistory(series)
 
     def advance(self, minute: int, buckets: MinuteBuckets) -> MinuteResult:
         """Add the next minute (Unix time / 60); minutes ascend, and may be left out where nothing is
@@ -121,14 +124,12 @@ class DetectorBank:
         called = minute >= self._changes.first
         calls = np.where(called, np.log(np.maximum(buckets.calls, 0.5)), np.nan)
         latency = self._adjustment.advance(buckets.latency_mean, buckets.output_mean)
-        tokens, tokens_variance = _log_of_mean(buckets.tokens_mean, buckets.tokens_variance)
-        cost, cost_variance = _log_of_mean(buckets.cost_mean, buckets.cost_variance)
+        tokens, cost = _logarithm(buckets.tokens_mean), _logarithm(buckets.cost_mean)
         values = np.concatenate([calls, latency, tokens, cost])
         unbounded = np.full(self._series, np.inf)
         number = np.concatenate([unbounded, buckets.latency_calls, buckets.usage_calls, buckets.priced_calls])
-        unknown = np.full(self._series, np.nan)
-        variance = np.concatenate([unknown, buckets.latency_variance, tokens_variance, cost_variance])
-        sampling = self._spread.advance(variance, number) / np.fmax(number, 1.0)
+        sampling = self._spread.advance(values, np.where(np.isinf(number), np.nan, number))
+        sampling = sampling / np.fmax(number, 1.0)
         sampling[: self._series] = np.where(
             usual_calls < _FEW_CALLS, _UNJUDGED, 1 / np.maximum(usual_calls, _FEW_CALLS)
         )
@@ -143,7 +144,8 @@ class DetectorBank:
         self, minute: int, judged: Judged, silence: FloatArray, silent_since: IntArray
     ) -> Iterator[Event]:
         levels, episodes = self._levels, self._episodes
-        nats = judged.nats.copy()
+        before = self._levels_before
+        nats = before.conform(judged.nats.ravel()).reshape(judged.nats.shape)
         silent = np.zeros(nats.shape, dtype=bool)
         silent[1, : self._series] = silence > nats[1, : self._series]
         nats[1, : self._series] = np.maximum(nats[1, : self._series], silence)
@@ -155,6 +157,7 @@ class DetectorBank:
         if long.any():
             episodes.end(minute, long)
             levels.adopt(minute, long.reshape(nats.shape).any(axis=0))
+        before.learn(minute, judged.nats.ravel(), ~episodes.active)
         levels.learn(minute, ~episodes.active.reshape(nats.shape).any(axis=0))
         for place in np.flatnonzero(changes.opened):
             side, column = divmod(int(place), nats.shape[1])
@@ -205,9 +208,11 @@ class DetectorBank:
     def _failures(
         self, minute: int, nats: FloatArray, starts: IntArray, rates: FloatArray
     ) -> Iterator[Event]:
-        firing = nats >= self._threshold
+        surprise = self._errors_before.conform(nats)
+        firing = surprise >= self._threshold
         usual = self._proportions.usual
         changes = self._failing.advance(minute, firing, firing)
+        self._errors_before.learn(minute, nats, ~self._failing.active)
         self._proportions.learn(minute, ~self._failing.active)
         for row in np.flatnonzero(changes.opened):
             yield Event(
@@ -221,7 +226,7 @@ class DetectorBank:
                 expected=float(usual[row]),
                 low=0.0,
                 high=float(2 * usual[row]),
-                score=_score(nats[row]),
+                score=_score(surprise[row]),
             )
 
     def _appearances(self, buckets: MinuteBuckets, new: BoolArray, minute: int) -> Iterator[Event]:
@@ -241,12 +246,8 @@ class DetectorBank:
             )
 
 
-def _log_of_mean(mean: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """ln(mean), and the variance of single calls relative to it, which is that of the logarithm for many
-    calls.
-    """
-    positive = np.where(mean > 0, mean, np.nan)
-    return np.log(positive), variance / positive**2
+def _logarithm(means: FloatArray) -> FloatArray:
+    return np.log(np.where(means > 0, means, np.nan))
 
 
 def _score(nats: float) -> float:

@@ -17,21 +17,17 @@ class MinuteBuckets:
     """0 where none came; NaN where it is not known whether any did (nothing could be received)."""
     errors: FloatArray
     latency_calls: FloatArray
-    """Of how many calls the next two are: those that succeeded and took time."""
+    """Of how many calls the next is: those that succeeded and took time."""
     latency_mean: FloatArray
     """Mean of ln(seconds)."""
-    latency_variance: FloatArray
-    """Variance of ln(seconds) among the calls."""
     output_mean: FloatArray
     """Mean of ln(output tokens) of the same calls; NaN for steps without tokens."""
     usage_calls: FloatArray
     tokens_mean: FloatArray
     """Mean of input and output tokens per call with known usage."""
-    tokens_variance: FloatArray
     priced_calls: FloatArray
     cost_mean: FloatArray
     """Mean USD per priced call."""
-    cost_variance: FloatArray
 
     @classmethod
     def empty(cls, series: int) -> MinuteBuckets:
@@ -43,26 +39,38 @@ class MinuteBuckets:
         return MinuteBuckets(*(getattr(self, item.name)[series] for item in fields(self)))
 
 
-#: What a minute adds to a spread has lost half of its weight after so many calls of a series.
-_SPREAD_DECAY_CALLS = 5000.0
+#: Half-life of what a minute says about spread, minutes; what is believed at first counts as so many of them.
+_SPREAD_HALF_LIFE, _SPREAD_PRIOR_MINUTES = 2 * 1440.0, 20.0
+
+#: A difference counts up to so many times the variance that is believed: a shift is no spread.
+_SPREAD_CLIP = 9.0
 
 
 class CallSpread:
-    """Variance of a measure among single calls of a series, smoothed: few calls of a minute tell it badly."""
+    """Variance of a measure among single calls, from how much means of neighbouring minutes differ.
+
+    Two means of n and m calls differ by 1/n + 1/m times that variance, however high the level is.
+    """
 
     def __init__(self, prior: FloatArray) -> None:
-        """`prior`: what is believed of every column until fifty calls have told more."""
-        self._sum = 50.0 * prior
-        self._weight = np.full(len(prior), 50.0)
+        """`prior`: what is believed of every column at first."""
+        self._variance = prior.copy()
+        self._sum = prior * _SPREAD_PRIOR_MINUTES
+        self._weight = np.full(len(prior), _SPREAD_PRIOR_MINUTES)
+        self._last = np.full((2, len(prior)), np.nan)
 
-    def advance(self, variance: FloatArray, calls: FloatArray) -> FloatArray:
-        """Add a minute; the smoothed variance per series."""
-        known = np.isfinite(variance) & (calls > 1)
-        freedom = np.where(known, calls - 1, 0.0)
-        decay = np.exp2(-freedom / _SPREAD_DECAY_CALLS)
-        self._sum = self._sum * decay + np.where(known, variance * calls, 0.0)
-        self._weight = self._weight * decay + freedom
-        return self._sum / self._weight
+    def advance(self, values: FloatArray, calls: FloatArray) -> FloatArray:
+        """Add a minute; the variance per column by those before it."""
+        variance = self._variance
+        shares = 1 / np.where(calls > 0, calls, np.nan)
+        seen = (values - self._last[0]) ** 2 / (shares + self._last[1])
+        known = np.isfinite(seen)
+        self._last = np.array([values, shares])
+        decay = np.where(known, 0.5 ** (1 / _SPREAD_HALF_LIFE), 1.0)
+        self._sum = self._sum * decay + np.where(known, np.minimum(seen, _SPREAD_CLIP * variance), 0.0)
+        self._weight = self._weight * decay + known
+        self._variance = self._sum / self._weight
+        return variance
 
 
 #: Minutes until the slope is used, and after how many one has lost half of its weight.

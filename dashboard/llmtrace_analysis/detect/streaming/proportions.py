@@ -19,6 +19,9 @@ _ENOUGH_MINUTES = 30.0
 #: A rate is unusual only where it exceeds the usual one by this factor and by so much, with so many failures.
 _LEAST_RATIO, _LEAST_RISE, _LEAST_FAILED = 2.0, 0.01, 3
 
+#: Windows overlap and tests agree: together they ask about so many independent questions.
+_QUESTIONS = 6
+
 #: Variance in units of what independent failures have, and of how many windows, until a series has shown its
 #: own.
 _PRIOR_CLUSTERING, _PRIOR_WINDOWS = 3.0, 10.0
@@ -110,7 +113,7 @@ class Proportions:
         totals = minutes.sum(axis=0) - minutes[worst, :, np.arange(len(series))].T
         of_calls = _chance(totals[0] / clustering, totals[1] / clustering, usual)
         chance = np.minimum(of_calls, _chance_of_minutes(minutes, usual))
-        nats: FloatArray = -np.log(np.maximum(chance, 1e-300))
+        nats: FloatArray = -np.log(np.clip(_QUESTIONS * chance, 1e-300, 1.0))
         return nats
 
 
