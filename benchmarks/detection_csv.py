@@ -30,7 +30,7 @@ _WEEK = 7 * 86_400.0
 
 
 def of_files(files: Sequence[Path], say: Callable[[str], None]) -> dict[str, Any]:
-    """Alarms in the second half of every file as it is, and faults found there that were planted one at a time.
+    """Alarms in the second half of every file as it is, and faults found that were planted there in turn.
 
     An alarm finds a fault when there is none in the same row without it.
     """

@@ -58,7 +58,7 @@ def read_series(
         raise InvalidSeries("line 1: the file is empty; it needs a timestamp and a value in each line")
     first = first.removeprefix("\ufeff")
     delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(_chained(first, lines), delimiter=delimiter, skipinitialspace=True)
+    rows = csv.reader(_chained(first, lines), delimiter=delimiter, skipinitialspace=True, strict=True)
     columns: tuple[int, int] | None = None
     while True:
         try:

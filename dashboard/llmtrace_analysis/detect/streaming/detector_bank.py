@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -45,8 +45,7 @@ _BAND_SIGMAS = 3.0
 _WIDEST = 10.0
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """An incident opens: what, of which series, and since when."""
 
     kind: Kind
@@ -147,7 +146,8 @@ class DetectorBank:
         before = self._levels_before
         nats = before.conform(judged.nats.ravel()).reshape(judged.nats.shape)
         silent = np.zeros(nats.shape, dtype=bool)
-        silent[1, : self._series] = silence > nats[1, : self._series]
+        # Whatever noticed it: two minutes without a call are a silence and no smaller number.
+        silent[1, : self._series] = (silence > nats[1, : self._series]) | (minute > silent_since)
         nats[1, : self._series] = np.maximum(nats[1, : self._series], silence)
         firing = nats >= self._threshold
         changes = episodes.advance(minute, firing.ravel(), self._lasting(minute, firing))
@@ -188,7 +188,7 @@ class DetectorBank:
     ) -> Event:
         measure, series = ORDER[column // self._series], column % self._series
         usual = np.exp(judged.expected[: self._series])
-        if kind == "silence" and self._changes.siblings_go_on(usual)[series]:
+        if kind == "silence" and self._changes.siblings_go_on(minute, usual)[series]:
             kind = "vanished_series"
         centre, reach = judged.expected[column], _BAND_SIGMAS * min(float(judged.sigma[column]), _WIDEST)
         return Event(

@@ -24,9 +24,10 @@ _SPIKE_WEIGHT = 0.5
 #: The level of the last minutes tells whether a deviation is over, and what the new level is.
 _LEVEL_MINUTES = 15
 
-#: Deviations are remembered for so long; a drift takes at least so long until it is noticed, and its first
-#: third is less than this share of its level then.
-_MEMORY_MINUTES, _DRIFT_MINUTES, _DRIFT_SHARE = 120, 40, 0.6
+#: Deviations are remembered for so many minutes. What came before an opening, twice as long as it took and so many
+#: minutes at least, is parted into quarters: of a shift most comes between two of them, of a drift no more than this
+#: share.
+_MEMORY_MINUTES, _LEAST_MINUTES, _DRIFT_SHARE = 120, 40, 0.6
 
 
 @dataclass(frozen=True)
@@ -113,14 +114,10 @@ class Levels:
 
     def is_drift(self, column: int, start: int, minute: int) -> bool:
         """Whether what a column has gathered since `start` came slowly."""
-        length = min(minute - start + 1, _MEMORY_MINUTES)
-        if length < _DRIFT_MINUTES:
-            return False
-        gathered = self._recent[column, np.arange(minute - length + 1, minute + 1) % _MEMORY_MINUTES]
-        parts = np.stack([np.resize(gathered[: length // 3], _MEMORY_MINUTES),
-                          np.resize(gathered[-_LEVEL_MINUTES:], _MEMORY_MINUTES)])  # fmt: skip
-        first, last = row_medians(parts)[0]
-        return bool(abs(first) < _DRIFT_SHARE * abs(last))
+        quarter = min(max(2 * (minute - start + 1), _LEAST_MINUTES), _MEMORY_MINUTES) // 4
+        places = np.arange(minute - 4 * quarter + 1, minute + 1) % _MEMORY_MINUTES
+        levels = row_medians(self._recent[column, places].reshape(4, quarter))[0]
+        return bool(np.abs(np.diff(levels)).max() < _DRIFT_SHARE * abs(levels[3] - levels[0]))
 
     def _spike(self, minute: int, deviations: FloatArray, sigma: FloatArray, calls: FloatArray) -> FloatArray:
         large = (np.abs(deviations) >= self._least_spike) & (calls >= _SPIKE_CALLS)

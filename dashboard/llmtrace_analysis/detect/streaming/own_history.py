@@ -1,4 +1,4 @@
-"""What surprise has been worth so far: a series that surprises in normal hours must surprise more to be believed."""
+"""What surprise was worth so far: a series that surprises in normal hours must surprise more to count."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from llmtrace_analysis.detect.detectors.series import BoolArray, FloatArray
 #: Hours that are remembered, and how many make a judgement.
 _HOURS, _ENOUGH = 168, 48
 
-#: Of normal hours this share holds a minute that is rarer than one in so many: those are the nats that are compared.
+#: Of normal hours this share holds a minute of so many nats or more, by what nats mean.
 _SHARE = 0.05
 _DUE = math.log(60 / _SHARE)
 
@@ -22,8 +22,8 @@ _EVERY = 240
 class OwnHistory:
     """Makes nats conform to a column's own past week.
 
-    By what nats mean, one hour in twenty holds a minute of 7.1 or more. Where the past week's hours hold more, all
-    nats of that column are divided by how much more: ranks among one's own past, instead of trust in a model.
+    By what nats mean, one hour in twenty holds a minute of 7.1 or more. Where the past week's hours hold
+    more, all nats of that column are divided by how much more: ranks among its own past, no trust in a model.
     """
 
     def __init__(self, columns: int) -> None:

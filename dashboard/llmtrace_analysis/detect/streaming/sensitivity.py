@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 MINUTES_A_WEEK = 7 * 1440
 
-#: Answers about a series that are independent of each other, per minute. All measures, directions and rules ask each
-#: minute, but neighbouring minutes and measures say much the same, and what is believed of a series is cautious: in
-#: simulated weeks so many made the number of false incidents that was asked for.
+#: Answers about a series that are independent of each other, per minute. All measures, directions and rules
+#: ask each minute, but neighbouring minutes and measures say much the same, and what is believed of a series
+#: is cautious: in simulated weeks so many gave the number of false incidents that was asked for.
 _ANSWERS_A_MINUTE = 0.27
 
 

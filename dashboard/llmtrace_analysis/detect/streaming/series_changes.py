@@ -11,6 +11,9 @@ from llmtrace_analysis.detect.detectors.series import BoolArray, FloatArray, Int
 #: A newcomer is an event when it has this share of its group's calls of the last minutes, and so many calls.
 _SHARE, _CALLS, _MINUTES = 0.05, 20, 10
 
+#: Siblings that took over did so within so many minutes.
+_SWITCH_MINUTES = 2
+
 #: A group that is younger than this has no newcomers, and a series older than this is none, minutes.
 _GROUP_AGE, _NEWCOMER_AGE = 1440, 240
 
@@ -49,10 +52,10 @@ class SeriesChanges:
         """The minute of every series' first call."""
         return self._first
 
-    def siblings_go_on(self, expected: FloatArray) -> BoolArray:
+    def siblings_go_on(self, minute: int, expected: FloatArray) -> BoolArray:
         """Whether a series' siblings had half of the calls that the series alone was expected to have, or
         more, in the last minutes. `expected`: calls per minute.
         """
-        sums = self._recent.sum(axis=0)
+        sums = self._recent[np.arange(minute - _SWITCH_MINUTES + 1, minute + 1) % _MINUTES].sum(axis=0)
         totals = np.bincount(self._groups, sums, len(self._group_first))[self._groups]
-        return (totals - sums) >= np.maximum(0.5 * _MINUTES * np.nan_to_num(expected), 1.0)
+        return (totals - sums) >= np.maximum(0.5 * _SWITCH_MINUTES * np.nan_to_num(expected), 1.0)
