@@ -6,7 +6,8 @@ import io
 import json
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,24 @@ def write(data: pd.DataFrame, fmt: str, output: Path | None, empty: str = "no ca
         click.echo(text, nl=False)
     else:
         output.write_text(text, encoding="utf-8")
+
+
+def write_rows(names: Sequence[str], rows: Iterable[Sequence[object]], output: Path | None) -> None:
+    """Write CSV row by row, as the rows come: each has left before the next is asked for. The file is there
+    only once all of it is.
+    """
+    if output is None:
+        for row in chain([names], rows):
+            text = csv_document(row, ())
+            click.echo(visible_lines(text) if sys.stdout.isatty() else text, nl=False)
+        return
+    partial = output.with_name(f".{output.name}.part")
+    try:
+        with partial.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(csv_document(row, ()) for row in chain([names], rows))
+        partial.replace(output)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def records(data: pd.DataFrame) -> list[dict[str, Any]]:
