@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import Final
 
 from . import (
+    aws_endpoints,
     batch_endpoints,
     chat_endpoints,
     fine_tuning_endpoints,
     grpc_endpoints,
     in_process_endpoints,
-    media_endpoints,
-    realtime_endpoints,
-    aws_endpoints,
-    chat_endpoints,
     input_endpoints,
+    media_endpoints,
     not_covered,
     provider_endpoints,
+    realtime_endpoints,
     search_endpoints,
 )
 from .endpoint import Endpoint

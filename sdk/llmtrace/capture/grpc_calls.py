@@ -7,7 +7,6 @@ are, which gRPC makes and reads anyway. They become JSON on the delivery thread.
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
@@ -130,13 +129,13 @@ class GrpcCall(SaidCall):
         """The one answer came."""
         self._head_at = clock.perf_counter()
         self.kind = type(message)
-        self._chunks = [serialized]
+        self.body.set_whole(serialized)
 
     def note_message(self, message: Any, serialized: bytes) -> None:
         """One answer of a stream came."""
         if not self._streamed:
             self._streamed, self.kind = True, type(message)
-        self.add_chunk(serialized)
+        self.body.add(serialized)
 
     def finish(self, code: str, details: str, *, streams: bool) -> None:
         """End it with its status. streams: whether answers are a stream, which may be left."""
@@ -159,13 +158,9 @@ class GrpcCall(SaidCall):
         known = registry.recognise(path, raw, method.wire_format.method) if method.by_path else None
         self._format: WireFormat = known or method.wire_format
         answered = message_class(self.kind, self._deserializer)
-        pieces = [self._said(answered, piece) for piece in self._chunks]
+        pieces = [self._said(answered, piece) for piece in self.body.pieces]
         is_raw = any(isinstance(piece, bytes) for piece in pieces)
-        self._chunks = [self._framed(piece) for piece in pieces]
-        if self._tail is not None:
-            self._tail = deque(
-                (self._framed(self._said(answered, piece)), time) for piece, time in self._tail
-            )
+        self.body.replace_pieces([self._framed(piece) for piece in pieces])
         content_type = "" if is_raw else EVENTS if self._streamed else JSON
         self._headers = {"content-type": content_type, PROVIDER_HEADER: method.provider}
 

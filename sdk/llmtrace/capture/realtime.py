@@ -70,7 +70,7 @@ class _Response:
         self.ended_at: float | None = None
 
     def add(self, message: bytes) -> None:
-        self.call.add_chunk(one_line(message) + b"\n")
+        self.call.body.add(one_line(message) + b"\n")
 
     def end(self, *, early: bool = False, quiet: bool = False) -> None:
         if open_streams.claim(self.call):
@@ -184,7 +184,7 @@ class RealtimeSession:
         kind = signal.kind
         if kind == "output":
             if (response := self._response_of(signal)) is not None:
-                response.call.add_chunk(self._output)
+                response.call.body.add(self._output)
         elif kind in {"piece", "remark", "over"}:
             self._note_piece(signal, message)
         elif kind == "begun":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -86,6 +86,13 @@ class ReceivedBody:
     def pieces(self) -> list[bytes]:
         """What came, as it came."""
         return [*self._chunks, *(data for data, _ in self._tail or ())]
+
+    def replace_pieces(self, pieces: Sequence[bytes]) -> None:
+        """Put one in the place of each that came; when that was stays."""
+        head = len(self._chunks)
+        self._chunks = list(pieces[:head])
+        if self._tail is not None:
+            self._tail = deque(zip(pieces[head:], (time for _, time in self._tail), strict=True))
 
     @property
     def times(self) -> list[float]:

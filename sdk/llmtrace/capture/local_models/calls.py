@@ -55,7 +55,7 @@ class LocalCall(SaidCall):
             if isinstance(chunk, str):
                 chunk = {"choices": [{"index": 0, "text": chunk, "delta": {"content": chunk}}]}
             if isinstance(chunk, dict):
-                self.add_chunk(event(serialized({**chunk, "model": self._observation.name})))
+                self.body.add(event(serialized({**chunk, "model": self._observation.name})))
 
     def _say(self) -> None:
         content_type = EVENTS if self._streamed else JSON
@@ -69,7 +69,7 @@ class LocalCall(SaidCall):
             reasons = [reason for part in self.within for reason in part.reasons]
             for choice, reason in zip(items(body.get("choices")), reasons, strict=False):
                 choice["finish_reason"] = choice.get("finish_reason") or reason
-            self._chunks = [serialized(body)]
+            self.body.set_whole(serialized(body))
 
     def _usage_within(self) -> Json:
         parts = [part.tokens for part in self.within]
