@@ -48,7 +48,7 @@ def _answered() -> None:
             raise TimeoutError
 
 
-def _beside_answered() -> None:
+def _one_open() -> None:
     with llmtrace.span("one waits"):
         _ask("now", "yes")
         llmtrace.approval_decision(_ask("later"), "yes")
@@ -67,7 +67,7 @@ def _killed(traces: Captured) -> list[bytes]:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served = Served(settings(tmp_path_factory.mktemp("approvals")))
-    for ask in (_answered, _beside_answered):
+    for ask in (_answered, _one_open):
         with capture() as traces:
             ask()
             body = encode_spans(traces.spans(), {})
@@ -80,7 +80,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     served.close()
 
 
-def _found(served: Served, text: str, over: Over, since: timedelta = timedelta(minutes=30)) -> set[str]:
+def _names(served: Served, text: str, over: Over, since: timedelta = timedelta(minutes=30)) -> set[str]:
     now = datetime.now(UTC)
     condition = parse(text).condition(over, Period(now - since, now + timedelta(minutes=5)))
     if over == "spans":
@@ -100,15 +100,15 @@ ANSWERED, ONE_WAITS, KILLED = "interrupted later now resumed too late", "later n
 
 
 def test_what_waits_is_found_beside_what_was_answered(served: Served) -> None:
-    assert _found(served, "approval:waiting", "spans") == {"approval_request open", "approval_request never"}
-    assert _found(served, "approval:waiting", "traces") == {ONE_WAITS, KILLED}
-    assert _found(served, "-approval:waiting", "traces") == {ANSWERED}
+    assert _names(served, "approval:waiting", "spans") == {"approval_request open", "approval_request never"}
+    assert _names(served, "approval:waiting", "traces") == {ONE_WAITS, KILLED}
+    assert _names(served, "-approval:waiting", "traces") == {ANSWERED}
 
 
 def test_it_stands_beside_decisions(served: Served) -> None:
-    assert _found(served, "approval:waiting,timeout", "spans") == {
+    assert _names(served, "approval:waiting,timeout", "spans") == {
         "approval too late", "approval_request open", "approval_request never"
     }  # fmt: skip
-    assert _found(served, "approval:waiting approval:approved", "traces") == {ONE_WAITS, KILLED}
-    assert _found(served, "approval:pending", "traces") == {ANSWERED, ONE_WAITS}
-    assert _found(served, "approval:waiting approval:rejected", "traces") == set()
+    assert _names(served, "approval:waiting approval:approved", "traces") == {ONE_WAITS, KILLED}
+    assert _names(served, "approval:pending", "traces") == {ANSWERED, ONE_WAITS}
+    assert _names(served, "approval:waiting approval:rejected", "traces") == set()

@@ -169,8 +169,11 @@ def test_what_urllib3_reads_whole_has_the_first_byte_of_its_own_head(traces: Cap
 
 
 def test_the_head_of_the_last_of_redirected_requests(traces: Captured) -> None:
-    away = Answer(status=307, headers={"location": PATH + "?again"}, delay=2 * PAUSE)
-    with ReplayServer(away, PLAIN) as server, urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool:
+    moved = Answer(status=307, headers={"location": PATH + "?again"}, delay=2 * PAUSE)
+    with (
+        ReplayServer(moved, PLAIN) as server,
+        urllib3.HTTPConnectionPool("127.0.0.1", server.port) as pool,
+    ):
         assert pool.request("POST", PATH, body=json.dumps(REQUEST)).status == 200
     (span,) = traces.spans()
     first_byte, end = _times(span)
