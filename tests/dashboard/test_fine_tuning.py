@@ -49,12 +49,16 @@ JOB = {
     "gen_ai.response.status": "succeeded",
 }
 USED = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 100}
-GEMINI = {"gen_ai.provider.name": "gcp.gemini", "llmtrace.response.service_tier": "cache_storage"}
+GEMINI = {
+    "gen_ai.provider.name": "gcp.gemini",
+    "llmtrace.response.service_tier": "cache_storage",
+    "llmtrace.usage.cache_storage_token_hours": 10**6,
+}
 SPANS = [
     _span(1, "fine_tuning", BASE, **JOB),
     _span(2, "chat", RESULT, **USED),
     _span(3, "chat", BASE, **USED),
-    _span(4, "cache_storage", "gemini-2.5-flash", **GEMINI, **{"llmtrace.usage.cache_storage_token_hours": 10**6}),
+    _span(4, "cache_storage", "gemini-2.5-flash", **GEMINI),
     _span(5, "transcription", "whisper-1", **{"llmtrace.usage.audio_input_seconds": 90}),
     _span(6, "speech", "tts-1", **{"llmtrace.usage.speech_characters": 2000}),
     _span(7, "moderation", "omni-moderation-latest"),

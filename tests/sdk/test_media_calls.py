@@ -191,18 +191,16 @@ def test_moderation_says_what_was_flagged() -> None:
     categories = {"violence": True, "harassment": True, "hate": False}
     results = [{"flagged": True, "categories": categories}, {"flagged": False, "categories": {}}]
     answer = {"id": "modr-1", "model": "omni-moderation-latest", "results": results}
+    parts: Any = [
+        {"type": "text", "text": "Look"},
+        {"type": "image_url", "image_url": {"url": "https://a.example/1.png"}},
+    ]
     with (
         ReplayServer(Answer.json(answer)) as server,
         capture() as traces,
         openai.OpenAI(base_url=server.url + "/v1", api_key="k") as client,
     ):
-        client.moderations.create(
-            model="omni-moderation-latest",
-            input=[
-                {"type": "text", "text": "Look"},
-                {"type": "image_url", "image_url": {"url": "https://a.example/1.png"}},
-            ],
-        )
+        client.moderations.create(model="omni-moderation-latest", input=parts)
     (span,) = traces.snapshot()
     assert span["name"] == "moderation omni-moderation-latest"
     assert [part["type"] for part in _parts(span, "gen_ai.input.messages")] == ["text", "uri"]
