@@ -168,8 +168,8 @@ def _respond(connection: ServerConnection, response_id: str, asked: dict[str, An
             return
         if play == "hangs":
             return
-        said = {"type": "output_audio", "transcript": "It is sunny."}
-        output = [{**message, "status": "completed", "content": [said]}]
+        part_of_answer = {"type": "output_audio", "transcript": "It is sunny."}
+        output = [{**message, "status": "completed", "content": [part_of_answer]}]
         _send(connection, "response.output_audio.done", **part)
     done: dict[str, Any] = {**head, "status": "completed", "output": output, "usage": USAGE}
     if play == "failed":

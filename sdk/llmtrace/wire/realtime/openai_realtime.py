@@ -172,8 +172,8 @@ def response_transcription(body: Json, content: bool) -> Translation:
         translation.attributes[semconv.USAGE_AUDIO_INPUT_SECONDS] = math.ceil(seconds)
     translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
     if content:
-        said = message_parts.text(event.get("transcript"))
-        translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", [said])]
+        spoken = message_parts.text(event.get("transcript"))
+        translation.content[semconv.OUTPUT_MESSAGES] = [message_parts.message("assistant", [spoken])]
     return translation
 
 

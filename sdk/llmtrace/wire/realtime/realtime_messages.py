@@ -57,12 +57,12 @@ def transcribed(value: Json) -> Json:
 
 def _parts(part: Any) -> list[Json]:
     kind, transcript = word(part, "type"), part.get("transcript")
-    said: list[Json] = [{"type": "output_text", "text": transcript}] if transcript else []
+    words: list[Json] = [{"type": "output_text", "text": transcript}] if transcript else []
     if kind in _AUDIO:
-        return said
+        return words
     if kind == "input_audio":
         sound = [{"type": "input_audio", "data": part["audio"]}] if part.get("audio") else []
-        return [*sound, *said]
+        return [*sound, *words]
     return [part]
 
 
