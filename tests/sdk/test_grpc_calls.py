@@ -195,7 +195,7 @@ def test_requests_that_are_streams(service: Service, traces: Captured) -> None:
     ] == [3, 2, 1]
     assert gathered[semconv.PROVIDER_NAME] == "unknown"
     assert (inferred[semconv.REQUEST_MODEL], inferred[semconv.RESPONSE_MODEL]) == ("resnet", "resnet:1")
-    assert semconv.USAGE_INPUT_TOKENS not in inferred
+    assert (inferred[semconv.USAGE_INPUT_TOKENS], inferred[semconv.USAGE_OUTPUT_TOKENS]) == (0, 0)
     assert semconv.RESPONSE_FINISH_REASONS not in inferred
 
 
