@@ -233,7 +233,7 @@ CREATE OR REPLACE FUNCTION llmtrace_model AS (request_model, response_model) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_is_llm AS (operation) ->
     operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'transcription', 'translation',
-'speech', 'moderation', 'fine_tuning', 'cache_storage');
+'speech', 'moderation', 'fine_tuning', 'cache_storage', 'predict');
 
 CREATE OR REPLACE FUNCTION llmtrace_uncounted AS (is_llm, sender_says, span_kind, parent, span_name, input_tokens) ->
     multiIf(
@@ -1015,10 +1015,11 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
 'stepfun', 'step', 'volcengine', 'volcengine_ark', 'ark', 'doubao', 'bytedance', 'byteplus',
 'zhipuai', 'zhipu', 'bigmodel', 'chatglm', 'glm', 'llama.cpp', 'llama_cpp', 'llamacpp', 'llama-cpp',
 'llamafile', 'llmtrace', 'lm_studio', 'lmstudio', 'lm-studio', 'ollama', 'ollama_chat', 'ollama.chat',
-'ollama.completion', 'chatollama', 'sglang', 'sgl', 'tgi', 'text-generation-inference', 'text_generation_inference',
-'triton', 'triton_inference_server', 'vllm', 'hosted_vllm', 'vllm.llm_engine', 'vllm_openai',
-'ag2', 'agents', 'agno', 'aisuite', 'autogen', 'autogen-core', 'autogen-ext', 'autogen_core',
-'beeai', 'browser-use', 'browser_use', 'camel', 'crew_ai', 'crewai', 'custom', 'dspy', 'gcp.vertex.agent',
+'ollama.completion', 'chatollama', 'sglang', 'sgl', 'tensorflow_serving', 'tf_serving', 'tensorflow-serving',
+'tgi', 'text-generation-inference', 'text_generation_inference', 'transformers', 'triton',
+'triton_inference_server', 'vllm', 'hosted_vllm', 'vllm.llm_engine', 'vllm_openai', 'ag2',
+'agents', 'agno', 'aisuite', 'autogen', 'autogen-core', 'autogen-ext', 'autogen_core', 'beeai',
+'browser-use', 'browser_use', 'camel', 'crew_ai', 'crewai', 'custom', 'dspy', 'gcp.vertex.agent',
 'genkit', 'google-adk', 'google_adk', 'guidance', 'haystack', 'instructor', 'langchain', 'langchain_core',
 'langfuse', 'langgraph', 'litellm', 'litellm-proxy', 'litellm_proxy', 'llama-index', 'llama_index',
 'llamaindex', 'logfire', 'mastra', 'mcp', 'microsoft.agent_framework', 'microsoft.agents',
@@ -1069,10 +1070,11 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_name AS (text) ->
 'volcengine', 'volcengine', 'volcengine', 'volcengine', 'volcengine', 'volcengine', 'zhipuai',
 'zhipuai', 'zhipuai', 'zhipuai', 'zhipuai', 'llama.cpp', 'llama.cpp', 'llama.cpp', 'llama.cpp',
 'llama.cpp', 'llmtrace', 'lm_studio', 'lm_studio', 'lm_studio', 'ollama', 'ollama', 'ollama',
-'ollama', 'ollama', 'sglang', 'sglang', 'tgi', 'tgi', 'tgi', 'triton', 'triton', 'vllm', 'vllm',
-'vllm', 'vllm', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '',
+'ollama', 'ollama', 'sglang', 'sglang', 'tensorflow_serving', 'tensorflow_serving', 'tensorflow_serving',
+'tgi', 'tgi', 'tgi', 'transformers', 'triton', 'triton', 'vllm', 'vllm', 'vllm', 'vllm', '',
 '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '',
-'', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', ''],
+'', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '', '',
+'', '', '', '', '', '', '', '', '', '', '', '', '', '', '', ''],
         text
     );
 
@@ -1098,7 +1100,7 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_of_host AS (host) ->
             ''
         ),
         transform(
-            extract(host, '(?:^|[.])(api\\.openai\\.com|oai\\.helicone\\.ai|oai\\.hconeai\\.com|openai\\.azure\\.com|openai\\.azure\\.us|openai\\.azure\\.cn|azure\\-api\\.net|cognitiveservices\\.azure\\.com|cognitiveservices\\.azure\\.us|inference\\.ai\\.azure\\.com|models\\.ai\\.azure\\.com|services\\.ai\\.azure\\.com|ai\\.azure\\.com|api\\.anthropic\\.com|anthropic\\.helicone\\.ai|anthropic\\.hconeai\\.com|generativelanguage\\.googleapis\\.com|aiplatform\\.googleapis\\.com|googleapis\\.com|api\\.mistral\\.ai|codestral\\.mistral\\.ai|api\\.cohere\\.ai|api\\.cohere\\.com|api\\.groq\\.com|api\\.deepseek\\.com|api\\.x\\.ai|api\\.perplexity\\.ai|api\\.moonshot\\.ai|api\\.moonshot\\.cn|api\\.moonshot\\.com|ml\\.cloud\\.ibm\\.com|openrouter\\.ai|api\\.together\\.xyz|api\\.together\\.ai|api\\.fireworks\\.ai|api\\.cerebras\\.ai|huggingface\\.co|huggingface\\.cloud|api\\.ai21\\.com|api\\.aleph\\-alpha\\.com|api\\.arcee\\.ai|api\\.avian\\.io|inference\\.baseten\\.co|api\\.baseten\\.co|api\\.cloudflare\\.com|api\\.cursor\\.com|cloud\\.databricks\\.com|azuredatabricks\\.net|gcp\\.databricks\\.com|databricks\\.com|api\\.deepinfra\\.com|api\\.doubleword\\.ai|elevenlabs\\.io|api\\.githubcopilot\\.com|githubcopilot\\.com|models\\.github\\.ai|api\\.hyperbolic\\.xyz|api\\.jina\\.ai|api\\.lambda\\.ai|api\\.lambdalabs\\.com|api\\.meta\\.ai|api\\.llama\\.com|modal\\.run|modal\\.direct|api\\.studio\\.nebius\\.ai|api\\.studio\\.nebius\\.com|api\\.tokenfactory\\.nebius\\.com|api\\.novita\\.ai|inference\\.api\\.nscale\\.com|integrate\\.api\\.nvidia\\.com|endpoints\\.kepler\\.ai\\.cloud\\.ovh\\.net|ai\\.cloud\\.ovh\\.net|api\\.quicksilverpro\\.io|api\\.replicate\\.com|api\\.sambanova\\.ai|api\\.scaleway\\.ai|snowflakecomputing\\.com|api\\.typesafe\\.ai|ai\\-gateway\\.vercel\\.sh|api\\.voyageai\\.com|api\\.writer\\.com|api\\.z\\.ai|dashscope\\.aliyuncs\\.com|dashscope\\-intl\\.aliyuncs\\.com|dashscope\\-us\\.aliyuncs\\.com|maas\\.aliyuncs\\.com|api\\.baichuan\\-ai\\.com|api\\.hunyuan\\.cloud\\.tencent\\.com|hunyuan\\.tencentcloudapi\\.com|api\\.lkeap\\.cloud\\.tencent\\.com|lkeap\\.tencentcloudapi\\.com|api\\.lingyiwanwu\\.com|api\\.minimax\\.com|api\\.minimax\\.io|api\\.minimaxi\\.com|api\\.minimaxi\\.io|api\\.minimax\\.chat|api\\-uw\\.minimax\\.io|api\\-inference\\.modelscope\\.cn|qianfan\\.baidubce\\.com|aip\\.baidubce\\.com|api\\.siliconflow\\.cn|api\\.siliconflow\\.com|spark\\-api\\-open\\.xf\\-yun\\.com|spark\\-api\\.xf\\-yun\\.com|api\\.stepfun\\.com|api\\.stepfun\\.ai|open\\.bigmodel\\.cn|ollama\\.com)$'),
+            extract(host, '(?:^|[.])(api\\.openai\\.com|oai\\.helicone\\.ai|oai\\.hconeai\\.com|openai\\.azure\\.com|openai\\.azure\\.us|openai\\.azure\\.cn|azure\\-api\\.net|cognitiveservices\\.azure\\.com|cognitiveservices\\.azure\\.us|inference\\.ai\\.azure\\.com|models\\.ai\\.azure\\.com|services\\.ai\\.azure\\.com|ai\\.azure\\.com|api\\.anthropic\\.com|anthropic\\.helicone\\.ai|anthropic\\.hconeai\\.com|generativelanguage\\.googleapis\\.com|aiplatform\\.googleapis\\.com|googleapis\\.com|api\\.mistral\\.ai|codestral\\.mistral\\.ai|api\\.cohere\\.ai|api\\.cohere\\.com|api\\.groq\\.com|api\\.deepseek\\.com|api\\.x\\.ai|api\\.perplexity\\.ai|api\\.moonshot\\.ai|api\\.moonshot\\.cn|api\\.moonshot\\.com|ml\\.cloud\\.ibm\\.com|openrouter\\.ai|api\\.together\\.xyz|api\\.together\\.ai|api\\.fireworks\\.ai|api\\.cerebras\\.ai|huggingface\\.co|huggingface\\.cloud|api\\.ai21\\.com|api\\.aleph\\-alpha\\.com|api\\.arcee\\.ai|api\\.avian\\.io|inference\\.baseten\\.co|api\\.baseten\\.co|api\\.cloudflare\\.com|api\\.cursor\\.com|cloud\\.databricks\\.com|azuredatabricks\\.net|gcp\\.databricks\\.com|databricks\\.com|api\\.deepinfra\\.com|api\\.doubleword\\.ai|elevenlabs\\.io|api\\.githubcopilot\\.com|githubcopilot\\.com|models\\.github\\.ai|api\\.hyperbolic\\.xyz|api\\.jina\\.ai|api\\.lambda\\.ai|api\\.lambdalabs\\.com|api\\.meta\\.ai|api\\.llama\\.com|modal\\.run|modal\\.direct|api\\.studio\\.nebius\\.ai|api\\.studio\\.nebius\\.com|api\\.tokenfactory\\.nebius\\.com|api\\.novita\\.ai|inference\\.api\\.nscale\\.com|integrate\\.api\\.nvidia\\.com|endpoints\\.kepler\\.ai\\.cloud\\.ovh\\.net|ai\\.cloud\\.ovh\\.net|api\\.quicksilverpro\\.io|api\\.replicate\\.com|stream\\.replicate\\.com|api\\.sambanova\\.ai|api\\.scaleway\\.ai|snowflakecomputing\\.com|api\\.typesafe\\.ai|ai\\-gateway\\.vercel\\.sh|api\\.voyageai\\.com|api\\.writer\\.com|api\\.z\\.ai|dashscope\\.aliyuncs\\.com|dashscope\\-intl\\.aliyuncs\\.com|dashscope\\-us\\.aliyuncs\\.com|maas\\.aliyuncs\\.com|api\\.baichuan\\-ai\\.com|api\\.hunyuan\\.cloud\\.tencent\\.com|hunyuan\\.tencentcloudapi\\.com|api\\.lkeap\\.cloud\\.tencent\\.com|lkeap\\.tencentcloudapi\\.com|api\\.lingyiwanwu\\.com|api\\.minimax\\.com|api\\.minimax\\.io|api\\.minimaxi\\.com|api\\.minimaxi\\.io|api\\.minimax\\.chat|api\\-uw\\.minimax\\.io|api\\-inference\\.modelscope\\.cn|qianfan\\.baidubce\\.com|aip\\.baidubce\\.com|api\\.siliconflow\\.cn|api\\.siliconflow\\.com|spark\\-api\\-open\\.xf\\-yun\\.com|spark\\-api\\.xf\\-yun\\.com|api\\.stepfun\\.com|api\\.stepfun\\.ai|open\\.bigmodel\\.cn|ollama\\.com)$'),
             ['api.openai.com', 'oai.helicone.ai', 'oai.hconeai.com', 'openai.azure.com', 'openai.azure.us',
 'openai.azure.cn', 'azure-api.net', 'cognitiveservices.azure.com', 'cognitiveservices.azure.us',
 'inference.ai.azure.com', 'models.ai.azure.com', 'services.ai.azure.com', 'ai.azure.com', 'api.anthropic.com',
@@ -1114,10 +1116,10 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_of_host AS (host) ->
 'api.lambdalabs.com', 'api.meta.ai', 'api.llama.com', 'modal.run', 'modal.direct', 'api.studio.nebius.ai',
 'api.studio.nebius.com', 'api.tokenfactory.nebius.com', 'api.novita.ai', 'inference.api.nscale.com',
 'integrate.api.nvidia.com', 'endpoints.kepler.ai.cloud.ovh.net', 'ai.cloud.ovh.net', 'api.quicksilverpro.io',
-'api.replicate.com', 'api.sambanova.ai', 'api.scaleway.ai', 'snowflakecomputing.com', 'api.typesafe.ai',
-'ai-gateway.vercel.sh', 'api.voyageai.com', 'api.writer.com', 'api.z.ai', 'dashscope.aliyuncs.com',
-'dashscope-intl.aliyuncs.com', 'dashscope-us.aliyuncs.com', 'maas.aliyuncs.com', 'api.baichuan-ai.com',
-'api.hunyuan.cloud.tencent.com', 'hunyuan.tencentcloudapi.com', 'api.lkeap.cloud.tencent.com',
+'api.replicate.com', 'stream.replicate.com', 'api.sambanova.ai', 'api.scaleway.ai', 'snowflakecomputing.com',
+'api.typesafe.ai', 'ai-gateway.vercel.sh', 'api.voyageai.com', 'api.writer.com', 'api.z.ai',
+'dashscope.aliyuncs.com', 'dashscope-intl.aliyuncs.com', 'dashscope-us.aliyuncs.com', 'maas.aliyuncs.com',
+'api.baichuan-ai.com', 'api.hunyuan.cloud.tencent.com', 'hunyuan.tencentcloudapi.com', 'api.lkeap.cloud.tencent.com',
 'lkeap.tencentcloudapi.com', 'api.lingyiwanwu.com', 'api.minimax.com', 'api.minimax.io', 'api.minimaxi.com',
 'api.minimaxi.io', 'api.minimax.chat', 'api-uw.minimax.io', 'api-inference.modelscope.cn',
 'qianfan.baidubce.com', 'aip.baidubce.com', 'api.siliconflow.cn', 'api.siliconflow.com', 'spark-api-open.xf-yun.com',
@@ -1132,11 +1134,11 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_of_host AS (host) ->
 'databricks', 'databricks', 'deepinfra', 'doubleword', 'elevenlabs', 'github_copilot', 'github_copilot',
 'github_models', 'hyperbolic', 'jina', 'lambda', 'lambda', 'meta', 'meta', 'modal', 'modal',
 'nebius', 'nebius', 'nebius', 'novita', 'nscale', 'nvidia', 'ovhcloud', 'ovhcloud', 'quicksilverpro',
-'replicate', 'sambanova', 'scaleway', 'snowflake', 'typesafe', 'vercel', 'voyageai', 'writer',
-'zai', 'alibaba', 'alibaba', 'alibaba', 'alibaba', 'baichuan', 'hunyuan', 'hunyuan', 'hunyuan',
-'hunyuan', 'lingyiwanwu', 'minimax', 'minimax', 'minimax', 'minimax', 'minimax', 'minimax',
-'modelscope', 'qianfan', 'qianfan', 'siliconflow', 'siliconflow', 'spark', 'spark', 'stepfun',
-'stepfun', 'zhipuai', 'ollama'],
+'replicate', 'replicate', 'sambanova', 'scaleway', 'snowflake', 'typesafe', 'vercel', 'voyageai',
+'writer', 'zai', 'alibaba', 'alibaba', 'alibaba', 'alibaba', 'baichuan', 'hunyuan', 'hunyuan',
+'hunyuan', 'hunyuan', 'lingyiwanwu', 'minimax', 'minimax', 'minimax', 'minimax', 'minimax',
+'minimax', 'modelscope', 'qianfan', 'qianfan', 'siliconflow', 'siliconflow', 'spark', 'spark',
+'stepfun', 'stepfun', 'zhipuai', 'ollama'],
             ''
         )
     ]);
@@ -1197,8 +1199,9 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_of_prefix AS (model) ->
 'siliconflow', 'silicon_flow', 'spark', 'xfyun', 'step', 'volcengine', 'volcengine_ark', 'ark',
 'doubao', 'byteplus', 'zhipuai', 'zhipu', 'bigmodel', 'chatglm', 'glm', 'llama.cpp', 'llama_cpp',
 'llamacpp', 'llama-cpp', 'llamafile', 'llmtrace', 'lm_studio', 'lmstudio', 'lm-studio', 'ollama',
-'ollama_chat', 'ollama.chat', 'ollama.completion', 'chatollama', 'sglang', 'sgl', 'tgi', 'text-generation-inference',
-'text_generation_inference', 'triton', 'triton_inference_server', 'vllm', 'hosted_vllm', 'vllm.llm_engine',
+'ollama_chat', 'ollama.chat', 'ollama.completion', 'chatollama', 'sglang', 'sgl', 'tensorflow_serving',
+'tf_serving', 'tensorflow-serving', 'tgi', 'text-generation-inference', 'text_generation_inference',
+'transformers', 'triton', 'triton_inference_server', 'vllm', 'hosted_vllm', 'vllm.llm_engine',
 'vllm_openai'],
             ['openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai', 'openai',
 'openai', 'openai', 'openai', 'openai', 'azure.ai.openai', 'azure.ai.openai', 'azure.ai.openai',
@@ -1240,8 +1243,9 @@ CREATE OR REPLACE FUNCTION llmtrace_provider_of_prefix AS (model) ->
 'siliconflow', 'spark', 'spark', 'stepfun', 'volcengine', 'volcengine', 'volcengine', 'volcengine',
 'volcengine', 'zhipuai', 'zhipuai', 'zhipuai', 'zhipuai', 'zhipuai', 'llama.cpp', 'llama.cpp',
 'llama.cpp', 'llama.cpp', 'llama.cpp', 'llmtrace', 'lm_studio', 'lm_studio', 'lm_studio', 'ollama',
-'ollama', 'ollama', 'ollama', 'ollama', 'sglang', 'sglang', 'tgi', 'tgi', 'tgi', 'triton',
-'triton', 'vllm', 'vllm', 'vllm', 'vllm'],
+'ollama', 'ollama', 'ollama', 'ollama', 'sglang', 'sglang', 'tensorflow_serving', 'tensorflow_serving',
+'tensorflow_serving', 'tgi', 'tgi', 'tgi', 'transformers', 'triton', 'triton', 'vllm', 'vllm',
+'vllm', 'vllm'],
             ''
         )
     ]);
@@ -1491,8 +1495,9 @@ CREATE OR REPLACE FUNCTION llmtrace_biller_of_answer AS (answer) ->
 
 CREATE OR REPLACE FUNCTION llmtrace_step_kind AS (step_kind_operation) -> if(
     step_kind_operation IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'transcription', 'translation',
-'speech', 'moderation', 'fine_tuning', 'cache_storage', 'execute_tool', 'retrieval', 'invoke_agent',
-'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker', 'approval', 'approval_request'),
+'speech', 'moderation', 'fine_tuning', 'cache_storage', 'predict', 'execute_tool', 'retrieval',
+'invoke_agent', 'create_agent', 'invoke_workflow', 'degraded', 'circuit_breaker', 'approval',
+'approval_request'),
     toString(step_kind_operation), 'span'
 );
 
@@ -1523,7 +1528,7 @@ CREATE OR REPLACE FUNCTION llmtrace_short_name AS (short_name) -> leftUTF8(short
 CREATE OR REPLACE FUNCTION llmtrace_step_name AS (step_name_kind, step_name) -> llmtrace_short_name(
     if(
         step_name_kind IN ('chat', 'text_completion', 'generate_content', 'embeddings', 'rerank', 'transcription', 'translation',
-'speech', 'moderation', 'fine_tuning', 'cache_storage'),
+'speech', 'moderation', 'fine_tuning', 'cache_storage', 'predict'),
         step_name,
         replaceRegexpAll(
             replaceRegexpAll(

@@ -31,7 +31,7 @@ CREATE TABLE otel_traces (
     EndBeforeStart Bool DEFAULT false COMMENT 'The span said that it ended before it began: Duration is 0',
     Operation LowCardinality(String)
         DEFAULT SpanAttributes['gen_ai.operation.name']
-        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, rerank, transcription, translation, speech, moderation, fine_tuning, cache_storage, or another step' CODEC(ZSTD(1)),
+        COMMENT 'What the span does: chat, text_completion, generate_content, embeddings, rerank, transcription, translation, speech, moderation, fine_tuning, cache_storage, predict, or another step' CODEC(ZSTD(1)),
     ReportedProvider LowCardinality(String)
         DEFAULT llmtrace_first([
         SpanAttributes['gen_ai.provider.name'],

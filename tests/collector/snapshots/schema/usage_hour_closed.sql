@@ -8,7 +8,7 @@ CREATE TABLE usage_hour_closed (
     ServiceTier LowCardinality(String) COMMENT 'Tier by which prices differ; empty for the standard one',
     ContextClass UInt32 COMMENT 'Tokens that the input exceeds, of the bounds at which prices change',
     DayClass UInt16 DEFAULT toUInt16(roundDown(intDiv(toUInt32(toUnixTimestamp(Time)) % 86400, 60), [0, 30, 60, 240, 360, 600, 990])) COMMENT 'Minutes since midnight, UTC, of the last bound at which prices change with the time of day',
-    Operation LowCardinality(String) COMMENT 'chat, text_completion, generate_content, embeddings, rerank, transcription, translation, speech, moderation, fine_tuning or cache_storage',
+    Operation LowCardinality(String) COMMENT 'chat, text_completion, generate_content, embeddings, rerank, transcription, translation, speech, moderation, fine_tuning, cache_storage or predict',
     UserId String COMMENT 'User for whom was called',
     Experiment LowCardinality(String) COMMENT 'Experiment that the calls belong to',
     RunId LowCardinality(String) COMMENT 'Run of that experiment',
