@@ -131,7 +131,7 @@ class ReplayedTrace:
         wire_format = recognise(bare_path, body, request.method)
         if wire_format is None:
             return self._unanswered(None, f"{request.method} {bare_path} is no call of a model")
-        translation = wire_format.request(decode.decoded(body), bare_path, True)
+        translation = wire_format.request(decode.decoded_request(body), bare_path, True)
         sent = sent_call(translation, wire_format.operation)
         with self._lock:
             call = self._next(sent)
