@@ -6,7 +6,7 @@ import asyncio
 import json
 import ssl
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .realtime_server import SOUND, Server, realtime_server
 PATH = "/v1/realtime?model=gpt-realtime"
 KEY = {"Authorization": "Bearer sk-not-a-key-0123456789"}
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
-Exchange = Callable[[str, list[dict[str, Any]], str], Awaitable[None]]
+Exchange = Callable[[str, list[dict[str, Any]], str], Coroutine[Any, Any, None]]
 
 
 @pytest.fixture

@@ -139,8 +139,8 @@ def test_a_cancelled_task(traces: Captured, server: Server, library: str) -> Non
         else:
             async with aiohttp.ClientSession() as session, session.ws_connect(server.url + PATH) as socket:
                 await socket.send_json(create("hangs"))
-                async for message in socket:
-                    if "audio.delta" in message.data:
+                async for came in socket:
+                    if "audio.delta" in str(came.data):
                         begun.set()
 
     async def cancel() -> None:

@@ -92,9 +92,10 @@ def _watched(kind: Any) -> Methods:
 def _close_error(connection: Any) -> BaseException | None:
     """What broke a connection; None where the program left it, in an orderly way."""
     left = getattr(connection, "close_sent", None)
-    is_ours = left is not None and connection.close_rcvd_then_sent is not True
-    if is_ours and (left.code in _USUAL_CLOSES or (left.code == _INTERNAL_ERROR and not left.reason)):
-        return None
+    if left is not None and connection.close_rcvd_then_sent is not True:
+        is_usual = left.code in _USUAL_CLOSES
+        if is_usual or (left.code == _INTERNAL_ERROR and not left.reason):
+            return None
     error: BaseException = (
         connection.connection_closed_exc()
         if hasattr(connection, "connection_closed_exc")

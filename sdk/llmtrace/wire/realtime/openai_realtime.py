@@ -24,7 +24,7 @@ from llmtrace.wire.format import (
     whole,
     word,
 )
-from llmtrace.wire.openai import responses
+from llmtrace.wire.openai import responses, responses_stream
 from llmtrace.wire.openai.shared import put_newer_usage
 from llmtrace.wire.request_params import put_request_params
 
@@ -130,7 +130,7 @@ def fold(events: Iterable[Json]) -> Json:
         stem, _, step = kind.rpartition(".")
         if stem not in _AUDIO:
             pieces.append({**event, "type": f"{_PIECES[stem]}.{step}"} if stem in _PIECES else event)
-    return responses.fold(pieces)
+    return responses_stream.fold(pieces)
 
 
 def failure(body: Json) -> tuple[str | None, str | None]:
@@ -168,7 +168,7 @@ def response_transcription(body: Json, content: bool) -> Translation:
     counts = mapping(event.get("usage"))
     put_newer_usage(translation.attributes, usage(counts))
     seconds = counts.get("seconds")
-    if type(seconds) in (int, float) and 0 <= seconds < _LONGEST_SECONDS:
+    if isinstance(seconds, int | float) and 0 <= seconds < _LONGEST_SECONDS:
         translation.attributes[semconv.USAGE_AUDIO_INPUT_SECONDS] = math.ceil(seconds)
     translation.attributes[semconv.RESPONSE_FINISH_REASONS] = ["stop"]
     if content:
