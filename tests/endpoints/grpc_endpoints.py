@@ -159,7 +159,7 @@ _SEARCHES: Final = tuple(
                 {"topK": 3, "vector": [0.5]},
                 {"matches": [{"id": "a", "score": 0.5}]},
             ),
-            "its client from the ninth version on brings a network code of its own",
+            "where its client uses `grpc`: version 10 brings network code of its own",
         ),
         (
             "Milvus",
