@@ -225,7 +225,7 @@ def test_what_was_spoken_is_no_content_but_its_transcript_is(traces: Captured, s
     assert part == {"type": "tool_call", "id": "call_1", "name": "weather", "arguments": {"city": "Paris"}}
     assert SOUND[:64] not in str(traces.snapshot())
     attributes = transcription["attributes"]
-    assert transcription["name"] == "generate_content gpt-4o-mini-transcribe"
+    assert transcription["name"] == "transcription gpt-4o-mini-transcribe"
     assert attributes["gen_ai.usage.audio.input_tokens"] == attributes["gen_ai.usage.input_tokens"] == 26
     assert attributes["gen_ai.usage.output_tokens"] == 17
     assert attributes["gen_ai.conversation.id"] == "sess_1"

@@ -192,7 +192,7 @@ FORMAT: Final = WireFormat(
 )
 TRANSCRIPTION: Final = replace(
     FORMAT,
-    operation="generate_content",
+    operation="transcription",
     request=request_transcription,
     response=response_transcription,
     fold=whole,
