@@ -129,7 +129,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         _exchanged(
             "/v1/realtime?intent=transcription", "openai", _SPOKEN, b"input_audio_transcription.completed"
         ),
-        spans=("generate_content",),
+        spans=("transcription",),
         usage={"InputTokens": 26, "AudioInputTokens": 26, "OutputTokens": 17},
         price="listed",
     ),
