@@ -77,6 +77,8 @@ SLOW: Final = (
     "dashboard/test_cost_price_overrides.py",
     "dashboard/test_cost_prices.py",
     "dashboard/test_detect_anomalies.py",
+    "dashboard/test_detect_streaming.py",
+    "dashboard/test_detection_benchmark.py",
     "dashboard/test_message_prefilter.py",
     "dashboard/test_message_scan.py",
     "dashboard/test_pages.py",

@@ -85,10 +85,10 @@ def test_a_row_is_scored_by_the_rows_before_it_alone(steps: list[tuple[float, fl
         rows.append((time, value))
     whole, part = SeriesScorer(), SeriesScorer()
     scored = [whole.score(*row) for row in rows]
-    for one, other in zip(scored, (part.score(*row) for row in rows[:cut]), strict=False):
-        assert repr(one) == repr(other)
-    assert all(0.0 <= one.score <= 1.0 for one in scored)
-    assert all(not one.alarm for one, (_, value) in zip(scored, rows, strict=True) if math.isnan(value))
+    for first, other in zip(scored, (part.score(*row) for row in rows[:cut]), strict=False):
+        assert repr(first) == repr(other)
+    assert all(0.0 <= first.score <= 1.0 for first in scored)
+    assert all(not first.alarm for first, (_, value) in zip(scored, rows, strict=True) if math.isnan(value))
 
 
 def test_the_beginning_of_a_file_is_scored_as_it_is_in_the_whole() -> None:
@@ -244,5 +244,5 @@ def deepcopy_chance(conformal: Conformal, number: float) -> float:
 def test_what_was_as_unusual_just_now_is_no_news() -> None:
     rest = RestPeriod()
     news = [rest.is_news(nats, 5, 0.7) for nats in (1.0, 3.0, 3.5, 4.3, 1.0, 1.0, 1.0, 1.0, 1.0)]
-    # 4.3 is five steps back then, and the ones in between are as unusual as the new one.
+    # 4.3 is five steps back then, and the ones in between are as unusual as the new first.
     assert news == [True, True, False, True, False, False, False, False, False]

@@ -78,9 +78,9 @@ def events_of(results: Sequence[MinuteResult]) -> list[Event]:
     return [event for result in results for event in result.events]
 
 
-def same(one: FloatArray, other: FloatArray) -> bool:
+def same(first: FloatArray, other: FloatArray) -> bool:
     """Bit by bit, NaN included."""
-    return np.array_equal(one, other, equal_nan=True)
+    return np.array_equal(first, other, equal_nan=True)
 
 
 @settings(max_examples=2)
@@ -116,10 +116,10 @@ def test_a_minute_is_judged_by_earlier_ones_alone(seed: int, cut: int) -> None:
     minutes = traffic(DAY + 60, seed)
     otherwise = minutes[:cut] + [changed(bucket, calls=0.0, latency_mean=9.0) for bucket in minutes[cut:]]
     results = advance_all(DetectorBank(np.array([0])), minutes)[:cut]
-    for one, other in zip(results, advance_all(DetectorBank(np.array([0])), otherwise)[:cut], strict=True):
-        assert same(one.judged.nats, other.judged.nats)
-        assert same(one.judged.expected, other.judged.expected)
-        assert one.events == other.events
+    for first, other in zip(results, advance_all(DetectorBank(np.array([0])), otherwise)[:cut], strict=True):
+        assert same(first.judged.nats, other.judged.nats)
+        assert same(first.judged.expected, other.judged.expected)
+        assert first.events == other.events
 
 
 @pytest.fixture(scope="module")

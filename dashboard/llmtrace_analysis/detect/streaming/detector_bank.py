@@ -26,8 +26,9 @@ Direction = Literal["up", "down", ""]
 #: An episode is over after so many quiet minutes, and rests for so long.
 _QUIET_MINUTES, _REST_MINUTES = 10, 30
 
-#: A level that has held for so long counts as usual from then on, minutes.
-_ADOPT_MINUTES = 360
+#: A level that has held for so long counts as usual from then on, minutes: a day, since what is over sooner
+#: would only be news again by its end.
+_ADOPT_MINUTES = 1440
 
 #: Fewer expected calls per minute than this: their number is judged by silence alone.
 _FEW_CALLS = 5.0
@@ -38,7 +39,7 @@ _UNJUDGED = 1e6
 #: Silence is what is expected cautiously: so many sigmas below the usual.
 _CAUTION = 2.0
 
-#: Expected and observed values lie within so many sigmas of each other as a rule: the band that is shown.
+#: The band that is shown.
 _BAND_SIGMAS = 3.0
 
 #: A sigma is shown as this at most: beyond it nothing is expected of the value.
@@ -153,14 +154,14 @@ class DetectorBank:
         changes = episodes.advance(minute, firing.ravel(), self._lasting(minute, firing))
         long = episodes.active & (episodes.ages(minute) >= _ADOPT_MINUTES)
         if changes.closed.any():
-            levels.settle(changes.closed.reshape(nats.shape).any(axis=0))
+            levels.settle(_either(changes.closed))
         if long.any():
             episodes.end(minute, long)
-            levels.adopt(minute, long.reshape(nats.shape).any(axis=0))
+            levels.adopt(minute, _either(long))
         before.learn(minute, judged.nats.ravel(), ~episodes.active)
-        levels.learn(minute, ~episodes.active.reshape(nats.shape).any(axis=0))
+        levels.learn(minute, ~_either(episodes.active))
         for place in np.flatnonzero(changes.opened):
-            side, column = divmod(int(place), nats.shape[1])
+            side, column = divmod(int(place), len(judged.values))
             since = int(silent_since[column]) if silent[side, column] else levels.start(column, side, minute)
             kind = "silence" if silent[side, column] else self._kind(judged, side, column, since, minute)
             yield self._event(minute, judged, side, column, kind, since, float(nats[side, column]))
@@ -244,6 +245,13 @@ class DetectorBank:
                 high=0.0,
                 score=1.0,
             )
+
+
+def _either(of_directions: BoolArray) -> BoolArray:
+    """Of every column, whether it is so in one direction or the other."""
+    up, down = np.split(of_directions, 2)
+    either: BoolArray = up | down
+    return either
 
 
 def _logarithm(means: FloatArray) -> FloatArray:

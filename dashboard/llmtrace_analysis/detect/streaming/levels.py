@@ -24,10 +24,9 @@ _SPIKE_WEIGHT = 0.5
 #: The level of the last minutes tells whether a deviation is over, and what the new level is.
 _LEVEL_MINUTES = 15
 
-#: Deviations are remembered for so many minutes. What came before an opening, twice as long as it took and so many
-#: minutes at least, is parted into quarters: of a shift most comes between two of them, of a drift no more than this
-#: share.
-_MEMORY_MINUTES, _LEAST_MINUTES, _DRIFT_SHARE = 120, 40, 0.6
+#: Deviations are remembered for so many minutes. The level of so many before what is judged began is part of
+#: the level now: none for a shift, all of it for one that began before memory does, and these for a drift.
+_MEMORY_MINUTES, _BEFORE_MINUTES, _DRIFT_SHARES = 120, 30, (0.3, 0.75)
 
 
 @dataclass(frozen=True)
@@ -114,10 +113,12 @@ class Levels:
 
     def is_drift(self, column: int, start: int, minute: int) -> bool:
         """Whether what a column has gathered since `start` came slowly."""
-        quarter = min(max(2 * (minute - start + 1), _LEAST_MINUTES), _MEMORY_MINUTES) // 4
-        places = np.arange(minute - 4 * quarter + 1, minute + 1) % _MEMORY_MINUTES
-        levels = row_medians(self._recent[column, places].reshape(4, quarter))[0]
-        return bool(np.abs(np.diff(levels)).max() < _DRIFT_SHARE * abs(levels[3] - levels[0]))
+        first = max(start - _BEFORE_MINUTES, minute - _MEMORY_MINUTES + 1)
+        places = np.arange(first, first + _BEFORE_MINUTES) % _MEMORY_MINUTES
+        before = row_medians(self._recent[column, places][None, :])[0][0]
+        now = self.level(minute, np.array([column]))[0]
+        least, most = _DRIFT_SHARES
+        return bool(least * abs(now) <= before * np.sign(now) <= most * abs(now))
 
     def _spike(self, minute: int, deviations: FloatArray, sigma: FloatArray, calls: FloatArray) -> FloatArray:
         large = (np.abs(deviations) >= self._least_spike) & (calls >= _SPIKE_CALLS)

@@ -78,7 +78,8 @@ class Proportions:
     @property
     def usual(self) -> FloatArray:
         """The usual rate of every series, above 0 without any failure (Jeffreys' estimate)."""
-        return (self._known[0] + 0.5) / (self._known[1] + 1.0)
+        usual: FloatArray = (self._known[0] + 0.5) / (self._known[1] + 1.0)
+        return usual
 
     def learn(self, minute: int, normal: BoolArray) -> None:
         """Count the minute that was added last as usual, for the series that are normal."""

@@ -67,11 +67,6 @@ class Season:
         self._go_to(local // _SLOT)
         self._values[:, local % _SLOT] = values
 
-    def forget(self, series: IntArray) -> None:
-        """Remember nothing of these series: their level has become another."""
-        self._history[series] = np.nan
-        self._values[series] = np.nan
-
     def move(self, amounts: FloatArray) -> None:
         """Shift all that is remembered by an amount per series: the level has moved, the shape of days
         not.

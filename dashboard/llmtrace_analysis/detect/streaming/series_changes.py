@@ -58,4 +58,5 @@ class SeriesChanges:
         """
         sums = self._recent[np.arange(minute - _SWITCH_MINUTES + 1, minute + 1) % _MINUTES].sum(axis=0)
         totals = np.bincount(self._groups, sums, len(self._group_first))[self._groups]
-        return (totals - sums) >= np.maximum(0.5 * _SWITCH_MINUTES * np.nan_to_num(expected), 1.0)
+        go_on: BoolArray = (totals - sums) >= np.maximum(0.5 * _SWITCH_MINUTES * np.nan_to_num(expected), 1.0)
+        return go_on

@@ -125,8 +125,8 @@ class SeriesScorer:
         recent = list(self._recent)
         if math.isnan(self._average):
             self._average = value
-        away = value - self._average
-        self._average += _AVERAGE_SHARE * away
+        departure = value - self._average
+        self._average += _AVERAGE_SHARE * departure
         last = recent[-_SPREAD_OF:]
         mean = sum(last) / len(last)
         spread = math.sqrt(sum((item - mean) ** 2 for item in last) / len(last))
@@ -135,7 +135,7 @@ class SeriesScorer:
             features["value"].nats(value),
             features["largest"].nats(max(recent[-_LARGEST_OF:])),
             features["spread"].nats(spread),
-            features["average"].nats(away),
+            features["average"].nats(departure),
         ]
         if usual is not None:
             nats.append(features["season"].nats(value - usual))

@@ -95,10 +95,6 @@ class Variation:
         sums = self._blocks.astype(np.float64).reshape(shape).sum(axis=3)
         length = _BLOCK * together
         minutes = np.where(sums[2] >= length / 2, sums[2], np.nan)
-        means = sums[0] / minutes
-        # A day that is busier than others as a whole is no noise: a shift must be larger than that to count.
-        days = means.reshape(-1, _NUMBER // together // 7)
-        means = (days - row_medians(days)[0][:, None]).reshape(means.shape)
-        sigmas, counts = row_sigmas(means)
+        sigmas, counts = row_sigmas(sums[0] / minutes)
         noise, _ = row_medians(sums[1] / minutes**2)
         return length * np.maximum(sigmas**2 - noise, 0.0), counts
