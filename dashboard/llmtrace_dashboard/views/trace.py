@@ -414,8 +414,8 @@ def _messages(values: dict[str, Any], steps: list[dict[str, Any]]) -> None:
         show("messages", {"turns": [*conversation, *steps]}, "messages")
     elif values["is_llm"]:
         st.text(
-            "This call carries no messages: its sender does not record content, or the call failed before "
-            "there was any."
+            "This call carries no messages: its sender does not record content, the call failed before there "
+            "was any, or it is of a kind that has none."
         )
     else:
         st.text("This span carries no messages, arguments or results. Attributes say what it did.")

@@ -274,7 +274,7 @@ def _parts(page: CostPage) -> None:
     columns = [
         column("Part", fit="grow"),
         column("Tokens", "right"),
-        column("Share of cost", "right"),
+        column("Share", "right", help="Share of the cost"),
         column("Cost", "right"),
     ]
     table("Tokens and their cost", columns, rows, "tokens")
