@@ -166,6 +166,19 @@ class DeliveryWorker:
             self._notify(queued)
         return bool(queued)
 
+    @property
+    def settings(self) -> DeliverySettings:
+        """What it was made with."""
+        return self._settings
+
+    def is_crowded(self) -> bool:
+        """Whether the queue is more than half full."""
+        return self._queue.is_half_full()
+
+    def wake(self) -> None:
+        """Let the thread look at the queue at once."""
+        self._wake.set()
+
     def count_dropped(self, spans: int) -> None:
         """Count spans that will never be, for what they were to be made of was dropped."""
         with self._lock:
