@@ -8,6 +8,7 @@ path with `batches` in it belongs to a batch of models: until then nothing is be
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -35,6 +36,7 @@ from .shortened_results import shortened
 
 _READING: Final = swallow("reading results of a batch back from disk", may_raise=False)
 _PART_WEIGHT: Final = 1024
+_LONGEST_WAIT: Final = 2.0
 _WHOSE: Final = (
     semconv.PROVIDER_NAME,
     semconv.SERVER_ADDRESS,
@@ -76,7 +78,7 @@ class _Part:
     In the queue; where that fills, on disk; where it cannot, in the queue again, without what is long.
     """
 
-    __slots__ = ("_call", "_is_shared", "_pieces", "_results", "_stored", "number", "size")
+    __slots__ = ("_call", "_is_shared", "_pieces", "_results", "_stored", "_weight", "number", "size")
 
     def __init__(self, call: BatchCall, number: int, pieces: Sequence[bytes | memoryview], size: int) -> None:
         self._call = call
@@ -84,8 +86,10 @@ class _Part:
         self._results = 0
         self._stored: Stored | None = None
         self._is_shared = False
+        self._weight = size
         self.number = number
         self.size = size
+        """Its bytes in the file."""
 
     def share(self) -> bool:
         """Weigh nothing, for the program holds it itself; whether it may."""
@@ -100,7 +104,7 @@ class _Part:
             self._results, self._pieces = data.count(b"\n"), ()
         elif not self._call.is_encoded():
             short = shortened(self._pieces)
-            self._pieces, self.size = [short], len(short)
+            self._pieces, self._weight = [short], len(short)
 
     def complete(self) -> Sequence[ReadableSpan]:
         pieces = self._pieces
@@ -110,9 +114,10 @@ class _Part:
                 pieces = [self._call.memory.overflow.take(stored)]
         self.release()
         if not pieces:
-            self._call.lose(self._results)
+            self._call.lose(self.number, self._results)
+            self._call.count_dropped(self._results)
             return ()
-        return self._call.spans_of_part(self.number, pieces)
+        return self._call.spans_of_part(self.number, pieces, self.size)
 
     def release(self) -> None:
         """It does not wait any more."""
@@ -127,11 +132,11 @@ class _Part:
     def drop(self) -> int:
         results = max(self._results, sum(bytes(piece).count(b"\n") for piece in self._pieces), 1)
         self.release()
-        self._call.lost += results
+        self._call.lose(self.number, results)
         return results
 
     def weight(self) -> int:
-        return _PART_WEIGHT if self._is_shared or self._stored is not None else self.size
+        return _PART_WEIGHT if self._is_shared or self._stored is not None else self._weight
 
     def span_count(self) -> int:
         return 1
@@ -147,12 +152,14 @@ class BatchCall(LlmCall):
         "_batch_format",
         "_decompress",
         "_here",
+        "_in_order",
         "_is_quiet",
         "_next_part",
         "_of_body",
         "_offset",
         "_parts",
         "_results",
+        "dropped_parts",
         "lost",
         "memory",
     )
@@ -168,6 +175,8 @@ class BatchCall(LlmCall):
         self._decompress: Callable[[bytes], bytes] | None = None
         self._of_body: Sequence[ReadableSpan] = ()
         self._parts = self._next_part = self._offset = 0
+        self._in_order = threading.Condition()
+        self.dropped_parts: set[int] = set()
         self.lost = 0
         """Results that were dropped on their way."""
         self._is_quiet = False
@@ -216,25 +225,48 @@ class BatchCall(LlmCall):
         names = {name.lower(): value for name, value in self._headers.items()}
         return self.encoded and bool(names.get("content-encoding"))
 
-    def lose(self, results: int) -> None:
-        """So many results that were on disk cannot be read from there."""
-        self.lost += max(results, 1)
-        self._runtime.delivery_worker.count_dropped(max(results, 1))
+    def lose(self, number: int, results: int) -> None:
+        """A part will never be read."""
+        self.dropped_parts.add(number)
+        self.lost += results
 
-    def spans_of_part(self, number: int, pieces: Sequence[bytes | memoryview]) -> Sequence[ReadableSpan]:
-        """On the delivery thread: the spans of a part's results."""
+    def count_dropped(self, results: int) -> None:
+        """So many results that were on disk cannot be read from there."""
+        self._runtime.delivery_worker.count_dropped(results)
+
+    def spans_of_part(
+        self, number: int, pieces: Sequence[bytes | memoryview], size: int
+    ) -> Sequence[ReadableSpan]:
+        """On the delivery thread: the spans of a part's results.
+
+        At the end of a process another thread may have the part before.
+        """
+        with self._in_order:
+            self._in_order.wait_for(lambda: self._follows(number), _LONGEST_WAIT)
+            try:
+                return self._spans_of_next(number, pieces, size)
+            finally:
+                self._next_part = number + 1
+                self._in_order.notify_all()
+
+    def _follows(self, number: int) -> bool:
+        """Whether all parts before are done, or dropped."""
+        return self.dropped_parts.issuperset(range(self._next_part, number))
+
+    def _spans_of_next(
+        self, number: int, pieces: Sequence[bytes | memoryview], size: int
+    ) -> Sequence[ReadableSpan]:
         if self._is_rejected():
             return ()
         results = self._results or self._begin_results(pieces)
         if number != self._next_part:
             results.skip()
-        self._next_part = number + 1
         data = decompressed(self._decompress, pieces)
         if data is None:
             results.lose(1)
             results.skip()
             return ()
-        self._offset += len(data)
+        self._offset += size
         spans = list(results.feed(data))
         self._reject_others(results)
         return spans if spans and self._begins() else ()
@@ -245,6 +277,11 @@ class BatchCall(LlmCall):
                 return ()
             own = super().complete()
             return (*self._of_body, *own)
+        with self._in_order:
+            self._in_order.wait_for(lambda: self._follows(self._parts), _LONGEST_WAIT)
+            return self._complete_results()
+
+    def _complete_results(self) -> Sequence[ReadableSpan]:
         if self._is_rejected() or (self._results is None and not self._is_surely_of_batch()):
             return ()
         results = self._results or self._begin_results(())

@@ -43,8 +43,8 @@ class KnownBatch:
 class BatchMemory:
     """Bounded: of what is forgotten, the collector knows that it was counted."""
 
-    def __init__(self, settings: DeliverySettings) -> None:
-        self.overflow = OverflowFile(settings)
+    def __init__(self, disk: DeliverySettings | None) -> None:
+        self.overflow = OverflowFile(disk)
         self.process = os.getpid()
         self._batches: OrderedDict[str, KnownBatch] = OrderedDict()
         self._recorded: set[int] = set()
@@ -121,5 +121,5 @@ def memory_of(worker: DeliveryWorker) -> BatchMemory:
     """The memory that belongs to a delivery worker, and in a forked child to that process."""
     memory = _memories.get(worker)
     if memory is None or memory.process != os.getpid():
-        memory = _memories[worker] = BatchMemory(worker.settings)
+        memory = _memories[worker] = BatchMemory(worker.disk)
     return memory

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from llmtrace import internal_errors
-from llmtrace.common.sealed_files import EncryptionKeys, seal, unseal
+from llmtrace.common.sealed_files import EncryptionKeys, is_sealed, seal, unseal
 from llmtrace.delivery import DeliverySettings
 
 _KEY_BYTES: Final = 32
@@ -38,10 +38,10 @@ class Stored:
 class OverflowFile:
     """A ring of parts in a file. `open` and `take` are for the delivery thread, `put` for any."""
 
-    def __init__(self, settings: DeliverySettings) -> None:
-        """Bounded by `spool_bytes`, in the file system of `spool_dir`; without that there is no file."""
-        self._folder = settings.spool_dir
-        self._limit = settings.spool_bytes
+    def __init__(self, disk: DeliverySettings | None) -> None:
+        """Of at most `spool_bytes`, in the file system of `spool_dir`; None: there is no file."""
+        self._folder = disk.spool_dir if disk is not None else ""
+        self._limit = disk.spool_bytes if disk is not None else 0
         self._lock = threading.Lock()
         self._stored: deque[Stored] = deque()
         self._descriptor: int | None = None
@@ -90,11 +90,14 @@ class OverflowFile:
         return place
 
     def take(self, place: Stored) -> bytes:
-        """Read a part, which is not in the file any more. Raises OSError or ValueError where it is not whole."""
+        """Read a part and forget it. Raises OSError or ValueError where it is not whole."""
         try:
             if self._descriptor is None or self._process != os.getpid():
                 raise OSError("the file is another process's")
-            return unseal(os.pread(self._descriptor, place.size, place.offset), self._keys)
+            sealed = os.pread(self._descriptor, place.size, place.offset)
+            if len(sealed) != place.size or not is_sealed(sealed):
+                raise OSError("what is in the file is not what was written")
+            return unseal(sealed, self._keys)
         finally:
             self.release(place)
 

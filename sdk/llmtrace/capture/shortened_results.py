@@ -17,7 +17,7 @@ _USAGE: Final = b'"usage'
 
 
 def shortened(pieces: Sequence[bytes | memoryview]) -> bytes:
-    """A part of a file of results, its whole lines shortened; what begins or ends elsewhere is left as it is."""
+    """A part of a file of results, its whole lines shortened; those that are cut are left as they are."""
     first, *lines = b"".join(pieces).split(b"\n")
     if not lines:
         return first

@@ -167,9 +167,9 @@ class DeliveryWorker:
         return bool(queued)
 
     @property
-    def settings(self) -> DeliverySettings:
-        """What it was made with."""
-        return self._settings
+    def disk(self) -> DeliverySettings | None:
+        """What says where it keeps something on disk, and how much; None where it does not."""
+        return self._settings if self._spool is not None else None
 
     def is_crowded(self) -> bool:
         """Whether the queue is more than half full."""
@@ -331,9 +331,11 @@ class DeliveryWorker:
         spans, calls, logs = self._queue.spans, self._queue.calls, self._queue.logs
         while calls > 0 or spans > 0:
             while calls > 0 and self._queue.spans < self._settings.max_batch_items:
+                self._shutdown.leave_to_other()
                 calls -= 1
                 may_wait = not self._stopping and not self._sender.hurry.is_set()
                 spans += self._packer.complete_next(may_wait=may_wait)
+            self._shutdown.leave_to_other()
             count, taken = self._packer.take_spans()
             self._deliver_spans(taken)
             spans -= count
