@@ -192,8 +192,13 @@ def test_parts_that_two_threads_take_are_read_in_order(
     parts: deque[Any] = deque()
     spans: list[Any] = []
     monkeypatch.setattr("llmtrace.capture.received_results.PART_BYTES", 2**13)
+
+    def submit(part: Any, **_: Any) -> bool:
+        parts.append(part)
+        return True
+
     with monkeypatch.context() as patch:
-        patch.setattr(runtime.delivery_worker, "submit_call", lambda part, **_: parts.append(part) or True)
+        patch.setattr(runtime.delivery_worker, "submit_call", submit)
         _download(_body(400))
     parts = deque(part for part in parts if isinstance(part, batch_call._Part | batch_call.BatchCall))
 
@@ -211,7 +216,7 @@ def test_parts_that_two_threads_take_are_read_in_order(
 
 
 def test_a_process_that_ends_loses_no_result(tmp_path: Path) -> None:
-    """Where the deadline is over while the delivery thread still reads, another thread goes on in its place."""
+    """Where the deadline is over while the delivery thread still reads, another goes on in its place."""
     llmtrace.init(endpoint="http://127.0.0.1:9", spool_dir=tmp_path)
     try:
         runtime = interceptor.current_runtime()

@@ -101,8 +101,8 @@ class Shutdown:
         return thread.is_alive()
 
     def leave_to_other(self) -> None:
-        """On the delivery thread, while it holds nothing: end it where another thread keeps what waits, for the
-        deadline is over. Raises RescuedError.
+        """On the delivery thread, while it holds nothing: end it where the deadline is over and another
+        thread keeps what waits. Raises RescuedError.
         """
         if self._is_taken_over:
             raise RescuedError
