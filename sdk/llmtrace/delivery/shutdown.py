@@ -93,16 +93,17 @@ class Shutdown:
 
     def is_hanging(self, thread: threading.Thread) -> bool:
         """At the deadline: whether the delivery thread goes on even after what it is sending is on disk."""
-        if thread.is_alive() and self._spool is not None:
+        if thread.is_alive():
             self._is_taken_over = True
-            with _KEEPING:
-                self._sender.rescue([])
+            if self._spool is not None:
+                with _KEEPING:
+                    self._sender.rescue([])
             thread.join(_LAST_SECONDS)
         return thread.is_alive()
 
     def leave_to_other(self) -> None:
         """On the delivery thread, while it holds nothing: end it where the deadline is over and another
-        thread keeps what waits. Raises RescuedError.
+        thread keeps, or counts, what waits. Raises RescuedError.
         """
         if self._is_taken_over:
             raise RescuedError
