@@ -232,6 +232,18 @@ def test_a_process_that_ends_loses_no_result(tmp_path: Path) -> None:
     assert (stats.spooled, stats.dropped, stats.pending) == (stats.generated, 0, 0)
 
 
+def test_what_waits_without_a_spool_is_counted_result_by_result(
+    traces: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    crowded = _Crowded(monkeypatch, OverflowFile(_settings(tmp_path)), 2**20)
+    _download(_body(2000))
+    crowded.worker.shutdown(0.1)
+    dropped = crowded.worker.stats().dropped
+    crowded.gate.set()
+    assert crowded.stored
+    assert 1900 < dropped < 2003  # the delivery thread has the first part
+
+
 def test_nothing_can_be_read_in_the_file(tmp_path: Path) -> None:
     overflow = OverflowFile(_settings(tmp_path / "spool"))
     overflow.open()
