@@ -15,6 +15,7 @@ import pytest
 import requests
 from hypothesis import given
 from hypothesis import strategies as st
+from mistralai.client import Mistral
 
 import llmtrace
 from llmtrace.capture import interceptor
@@ -247,6 +248,33 @@ def test_failures_are_errors_without_usage(traces: Captured) -> None:
         ("ERROR", "not run within 24 hours"),
     ]
     assert not any(".usage." in key for span in spans for key in span["attributes"])
+
+
+def test_asynchronous_clients(traces: Captured) -> None:
+    async def read_openai(url: str) -> None:
+        async with openai.AsyncOpenAI(base_url=url + "/v1", api_key="k", max_retries=0) as client:
+            await client.batches.retrieve("batch_1")
+            assert (await client.files.content("file-out")).text.count("\n") == 3
+            async with client.files.with_streaming_response.content("file-out") as response:
+                assert len([line async for line in response.iter_lines()]) == 3
+
+    async def read_mistral(url: str) -> None:
+        async with Mistral(api_key="k", server_url=url) as client:
+            await client.batch.jobs.get_async(job_id="b7f2")
+            answer = await client.files.download_async(file_id="file-out")
+            assert len((await answer.aread()).splitlines()) == 3
+
+    with _serving(_lines()) as server:
+        asyncio.run(read_openai(server.url))
+    lines = [samples.openai_line(number, samples.chat_body(number + 10)) for number in range(3)]
+    respond = samples.files(lambda _: samples.mistral_job(), lines)
+    with ReplayServer(provider="mistral_ai", respond=respond) as server:
+        asyncio.run(read_mistral(server.url))
+    assert _counts(traces) == [(3, 3, 0, 0), (3, 0, 3, 0), (3, 3, 0, 0)]
+    assert [result["attributes"]["llmtrace.batch.id"] for result in _results(traces)] == [
+        *["batch_1"] * 3,
+        *["b7f2"] * 3,
+    ]
 
 
 def test_message_batches(traces: Captured) -> None:

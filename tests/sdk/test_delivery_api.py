@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +80,33 @@ def _worker(url: str, folder: Path, **more: object) -> DeliveryWorker:
         spool=Spool(settings),
         **more,  # type: ignore[arg-type]  # what each test needs
     )
+
+
+@dataclass
+class _Slow(_Finished):
+    """Takes long on the delivery thread; notes which thread it was completed on."""
+
+    threads: list[str] = field(default_factory=list)
+
+    def complete(self) -> Sequence[ReadableSpan]:
+        name = threading.current_thread().name
+        self.threads.append(name)
+        if name == "llmtrace-delivery":
+            time.sleep(0.2)
+        return super().complete()
+
+
+def test_after_the_deadline_one_thread_goes_on(tmp_path: Path) -> None:
+    """Nothing is in the hands of another one that the end of the process would take it from."""
+    worker = _worker("http://127.0.0.1:9", tmp_path)
+    call = _Slow(1)
+    for _ in range(40):
+        worker.submit_call(call)
+    assert not worker.shutdown(0.3)
+    stats = worker.stats()
+    assert (stats.generated, stats.spooled, stats.pending) == (40, 40, 0)
+    assert call.threads.count("llmtrace-delivery") < 4
+    assert call.threads == sorted(call.threads, key=lambda name: name != "llmtrace-delivery")
 
 
 def test_every_public_name_is_on_the_page() -> None:

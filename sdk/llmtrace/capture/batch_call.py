@@ -8,6 +8,7 @@ path with `batches` in it belongs to a batch of models: until then nothing is be
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -16,6 +17,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
+from llmtrace.internal_errors import swallow
 from llmtrace.spans import context_attributes
 from llmtrace.wire.batch_results import TRACED_HEADER, BatchFormat
 from llmtrace.wire.format import Json, WireFormat
@@ -27,10 +29,14 @@ from .batch_results import BatchResults, decompressed
 from .call import CapturedRequest, LlmCall
 from .deferred_span import DeferredSpan
 from .llm_span import LlmSpan
+from .overflow_file import Stored
 from .received_results import ReceivedResults
 from .runtime import Runtime
+from .shortened_results import shortened
 
+_READING: Final = swallow("reading results of a batch back from disk", may_raise=False)
 _PART_WEIGHT: Final = 1024
+_LONGEST_WAIT: Final = 2.0
 _WHOSE: Final = (
     semconv.PROVIDER_NAME,
     semconv.SERVER_ADDRESS,
@@ -67,42 +73,70 @@ class _WithoutBody:
 
 
 class _Part:
-    """See `FinishedCall`. A part of a file of results on its way to the delivery thread."""
+    """See `FinishedCall`. A part of a file of results on its way to the delivery thread.
 
-    __slots__ = ("_call", "_is_shared", "_pieces", "number", "size")
+    In the queue; where that fills, on disk; where it cannot, in the queue again, without what is long.
+    """
 
-    def __init__(
-        self,
-        call: BatchCall,
-        number: int,
-        pieces: Sequence[bytes | memoryview],
-        size: int,
-        *,
-        is_shared: bool,
-    ) -> None:
+    __slots__ = ("_call", "_is_shared", "_pieces", "_results", "_stored", "_weight", "number", "size")
+
+    def __init__(self, call: BatchCall, number: int, pieces: Sequence[bytes | memoryview], size: int) -> None:
         self._call = call
         self._pieces = pieces
-        self._is_shared = is_shared
+        self._results = 0
+        self._stored: Stored | None = None
+        self._is_shared = False
+        self._weight = size
         self.number = number
         self.size = size
+        """Its bytes in the file."""
+
+    def share(self) -> bool:
+        """Weigh nothing, for the program holds it itself; whether it may."""
+        self._is_shared = self._call.memory.may_share(self.size)
+        return self._is_shared
+
+    def make_way(self) -> None:
+        """Weigh little: the queue fills. On the caller's path, for less than 2 ms a MiB on disk."""
+        data = b"".join(self._pieces)
+        self._stored = self._call.memory.overflow.put(data)
+        if self._stored is not None:
+            self._results, self._pieces = data.count(b"\n"), ()
+        elif not self._call.is_encoded():
+            short = shortened(self._pieces)
+            self._pieces, self._weight = [short], len(short)
 
     def complete(self) -> Sequence[ReadableSpan]:
-        pieces, self._pieces = self._pieces, ()
+        pieces = self._pieces
+        if (stored := self._stored) is not None:
+            self._stored = None
+            with _READING:
+                pieces = [self._call.memory.overflow.take(stored)]
         self.release()
-        return self._call.spans_of_part(self.number, pieces)
+        if not pieces:
+            self._call.lose(self.number, self._results)
+            self._call.count_dropped(self._results)
+            return ()
+        return self._call.spans_of_part(self.number, pieces, self.size)
 
     def release(self) -> None:
         """It does not wait any more."""
+        self._pieces = ()
         if self._is_shared:
             self._is_shared = False
             self._call.memory.release(self.size)
+        if self._stored is not None:
+            self._call.memory.overflow.release(self._stored)
+            self._stored = None
 
-    def results(self) -> int:
-        """About how many results it holds."""
-        return max(sum(bytes(piece).count(b"\n") for piece in self._pieces), 1)
+    def drop(self) -> int:
+        results = max(self._results, sum(bytes(piece).count(b"\n") for piece in self._pieces), 1)
+        self.release()
+        self._call.lose(self.number, results)
+        return results
 
     def weight(self) -> int:
-        return _PART_WEIGHT if self._is_shared else self.size
+        return _PART_WEIGHT if self._is_shared or self._stored is not None else self._weight
 
     def span_count(self) -> int:
         return 1
@@ -118,13 +152,15 @@ class BatchCall(LlmCall):
         "_batch_format",
         "_decompress",
         "_here",
+        "_in_order",
         "_is_quiet",
-        "_lost",
         "_next_part",
         "_of_body",
         "_offset",
         "_parts",
         "_results",
+        "dropped_parts",
+        "lost",
         "memory",
     )
 
@@ -138,7 +174,11 @@ class BatchCall(LlmCall):
         self._results: BatchResults | None = None
         self._decompress: Callable[[bytes], bytes] | None = None
         self._of_body: Sequence[ReadableSpan] = ()
-        self._parts = self._next_part = self._lost = self._offset = 0
+        self._parts = self._next_part = self._offset = 0
+        self._in_order = threading.Condition()
+        self.dropped_parts: set[int] = set()
+        self.lost = 0
+        """Results that were dropped on their way."""
         self._is_quiet = False
 
     def _begin_span(self, here: Context) -> LlmSpan:
@@ -170,30 +210,63 @@ class BatchCall(LlmCall):
     def _hand_over(self, pieces: Sequence[bytes | memoryview], size: int, is_whole: bool) -> None:
         """On the caller's path. Parts of what the program holds itself weigh nothing, up to a bound."""
         worker = self._runtime.delivery_worker
-        is_shared = is_whole and self.memory.may_share(size)
-        part = _Part(self, self._parts, pieces, size, is_shared=is_shared)
+        part = _Part(self, self._parts, pieces, size)
         self._parts += 1
-        if not worker.submit_call(part, quiet=self._is_quiet):
-            part.release()
-            results = part.results()
-            self._lost += results
-            if results > 1:  # the part itself is counted
-                worker.count_dropped(results - 1)
+        # Not within garbage collection: this thread may be writing already.
+        if not (is_whole and part.share()) and not self._is_quiet and worker.is_crowded():
+            part.make_way()
+        if not worker.submit_call(part, quiet=self._is_quiet) and (dropped := part.drop()) > 1:
+            worker.count_dropped(dropped - 1)  # the part itself is counted
+        if part.number == 0 and not self._is_quiet:
+            worker.wake()  # many more may follow at once
 
-    def spans_of_part(self, number: int, pieces: Sequence[bytes | memoryview]) -> Sequence[ReadableSpan]:
-        """On the delivery thread: the spans of a part's results."""
+    def is_encoded(self) -> bool:
+        """Whether its bytes are no lines, or may be none."""
+        names = {name.lower(): value for name, value in self._headers.items()}
+        return self.encoded and bool(names.get("content-encoding"))
+
+    def lose(self, number: int, results: int) -> None:
+        """A part will never be read."""
+        self.dropped_parts.add(number)
+        self.lost += results
+
+    def count_dropped(self, results: int) -> None:
+        """So many results that were on disk cannot be read from there."""
+        self._runtime.delivery_worker.count_dropped(results)
+
+    def spans_of_part(
+        self, number: int, pieces: Sequence[bytes | memoryview], size: int
+    ) -> Sequence[ReadableSpan]:
+        """On the delivery thread: the spans of a part's results.
+
+        At the end of a process another thread may have the part before.
+        """
+        with self._in_order:
+            self._in_order.wait_for(lambda: self._follows(number), _LONGEST_WAIT)
+            try:
+                return self._spans_of_next(number, pieces, size)
+            finally:
+                self._next_part = number + 1
+                self._in_order.notify_all()
+
+    def _follows(self, number: int) -> bool:
+        """Whether all parts before are done, or dropped."""
+        return self.dropped_parts.issuperset(range(self._next_part, number))
+
+    def _spans_of_next(
+        self, number: int, pieces: Sequence[bytes | memoryview], size: int
+    ) -> Sequence[ReadableSpan]:
         if self._is_rejected():
             return ()
         results = self._results or self._begin_results(pieces)
         if number != self._next_part:
             results.skip()
-        self._next_part = number + 1
         data = decompressed(self._decompress, pieces)
         if data is None:
             results.lose(1)
             results.skip()
             return ()
-        self._offset += len(data)
+        self._offset += size
         spans = list(results.feed(data))
         self._reject_others(results)
         return spans if spans and self._begins() else ()
@@ -204,6 +277,11 @@ class BatchCall(LlmCall):
                 return ()
             own = super().complete()
             return (*self._of_body, *own)
+        with self._in_order:
+            self._in_order.wait_for(lambda: self._follows(self._parts), _LONGEST_WAIT)
+            return self._complete_results()
+
+    def _complete_results(self) -> Sequence[ReadableSpan]:
         if self._is_rejected() or (self._results is None and not self._is_surely_of_batch()):
             return ()
         results = self._results or self._begin_results(())
@@ -215,10 +293,11 @@ class BatchCall(LlmCall):
         self._reject_others(results)
         if self._is_rejected() or not (results.is_decided or self._is_surely_of_batch()):
             return ()
-        results.lose(self._lost)
+        results.lose(self.lost)
         return (*spans, *super().complete()) if self._begins() else ()
 
     def _begin_results(self, pieces: Sequence[bytes | memoryview]) -> BatchResults:
+        self.memory.overflow.open()
         attributes = self._known()
         encodings = self._headers.get("content-encoding")
         head = [bytes(piece[:4]) for piece in pieces[:4]]

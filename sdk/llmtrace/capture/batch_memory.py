@@ -5,6 +5,7 @@ Written on the delivery thread only, but for the count of bytes; it belongs to o
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -15,6 +16,9 @@ from weakref import WeakKeyDictionary
 from opentelemetry.util.types import AttributeValue
 
 from llmtrace import semconv
+from llmtrace.delivery import DeliverySettings, DeliveryWorker
+
+from .overflow_file import OverflowFile
 
 _BATCHES: Final = 4096
 _RESULTS: Final = 65_536
@@ -39,7 +43,9 @@ class KnownBatch:
 class BatchMemory:
     """Bounded: of what is forgotten, the collector knows that it was counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, disk: DeliverySettings | None) -> None:
+        self.overflow = OverflowFile(disk)
+        self.process = os.getpid()
         self._batches: OrderedDict[str, KnownBatch] = OrderedDict()
         self._recorded: set[int] = set()
         self._formerly_recorded: set[int] = set()
@@ -108,10 +114,12 @@ def _put(entries: OrderedDict[KeyT, ValueT], key: KeyT, value: ValueT, most: int
         entries.popitem(last=False)
 
 
-_memories: WeakKeyDictionary[object, BatchMemory] = WeakKeyDictionary()
+_memories: WeakKeyDictionary[DeliveryWorker, BatchMemory] = WeakKeyDictionary()
 
 
-def memory_of(owner: object) -> BatchMemory:
-    """The memory that belongs to a delivery worker."""
-    memory = _memories.get(owner)
-    return _memories.setdefault(owner, BatchMemory()) if memory is None else memory
+def memory_of(worker: DeliveryWorker) -> BatchMemory:
+    """The memory that belongs to a delivery worker, and in a forked child to that process."""
+    memory = _memories.get(worker)
+    if memory is None or memory.process != os.getpid():
+        memory = _memories[worker] = BatchMemory(worker.disk)
+    return memory

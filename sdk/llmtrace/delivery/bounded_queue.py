@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 from opentelemetry import context as otel_context
 from opentelemetry.sdk.trace import ReadableSpan
@@ -36,6 +36,14 @@ class FinishedCall(Protocol):
 
     def may_be_retried(self) -> bool:
         """Whether to wait a moment longer before `complete`."""
+
+
+@runtime_checkable
+class DroppableCall(Protocol):
+    """A finished call that holds more than `span_count` says."""
+
+    def drop(self) -> int:
+        """It is never completed: let go of what it holds. About how many spans are lost."""
 
 
 class BoundedQueue:
@@ -207,8 +215,11 @@ class BoundedQueue:
     def drop_all(self) -> None:
         """Count everything as dropped."""
         with self._lock:
-            spans = self.spans_of_calls + len(self._spans)
-            self._counters.generated += self.spans_of_calls
+            of_calls = sum(
+                call.drop() if isinstance(call, DroppableCall) else spans for _, spans, call in self._calls
+            )
+            spans = of_calls + len(self._spans)
+            self._counters.generated += of_calls
             if spans:
                 self._counters.count_dropped(spans)
             if self._logs:

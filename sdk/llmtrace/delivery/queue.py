@@ -166,6 +166,19 @@ class DeliveryWorker:
             self._notify(queued)
         return bool(queued)
 
+    @property
+    def disk(self) -> DeliverySettings | None:
+        """What says where it keeps something on disk, and how much; None where it does not."""
+        return self._settings if self._spool is not None else None
+
+    def is_crowded(self) -> bool:
+        """Whether the queue is more than half full."""
+        return self._queue.is_half_full()
+
+    def wake(self) -> None:
+        """Let the thread look at the queue at once."""
+        self._wake.set()
+
     def count_dropped(self, spans: int) -> None:
         """Count spans that will never be, for what they were to be made of was dropped."""
         with self._lock:
@@ -318,9 +331,11 @@ class DeliveryWorker:
         spans, calls, logs = self._queue.spans, self._queue.calls, self._queue.logs
         while calls > 0 or spans > 0:
             while calls > 0 and self._queue.spans < self._settings.max_batch_items:
+                self._shutdown.leave_to_other()
                 calls -= 1
                 may_wait = not self._stopping and not self._sender.hurry.is_set()
                 spans += self._packer.complete_next(may_wait=may_wait)
+            self._shutdown.leave_to_other()
             count, taken = self._packer.take_spans()
             self._deliver_spans(taken)
             spans -= count

@@ -64,7 +64,7 @@ class ReplayThread:
             self._stopping = True
             thread = self._thread
         self._wake.set()
-        if thread is not None:
+        if thread is not None and thread.is_alive():  # another may be about to start it
             thread.join(max(timeout, 0.0))
         if at_end is None:
             return

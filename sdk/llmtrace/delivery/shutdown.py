@@ -17,7 +17,7 @@ from llmtrace.internal_errors import swallow
 from .bounded_queue import BoundedQueue
 from .counters_report import CountersReport
 from .exporter import Exporter
-from .packing import Packer
+from .packing import Packer, RescuedError
 from .replay_thread import ReplayThread
 from .sender import Sender
 from .spool import Spool
@@ -56,7 +56,7 @@ class Shutdown:
         self._spool = spool
         self._began = self._timeout = 0.0
         self._has_begun = False
-        self._ends_process = False
+        self._ends_process = self._is_taken_over = False
 
     def begin(self, timeout: float, *, ends_process: bool) -> None:
         """From now on nothing waits longer than `timeout` seconds."""
@@ -93,11 +93,20 @@ class Shutdown:
 
     def is_hanging(self, thread: threading.Thread) -> bool:
         """At the deadline: whether the delivery thread goes on even after what it is sending is on disk."""
-        if thread.is_alive() and self._spool is not None:
-            with _KEEPING:
-                self._sender.rescue([])
+        if thread.is_alive():
+            self._is_taken_over = True
+            if self._spool is not None:
+                with _KEEPING:
+                    self._sender.rescue([])
             thread.join(_LAST_SECONDS)
         return thread.is_alive()
+
+    def leave_to_other(self) -> None:
+        """On the delivery thread, while it holds nothing: end it where the deadline is over and another
+        thread keeps, or counts, what waits. Raises RescuedError.
+        """
+        if self._is_taken_over:
+            raise RescuedError
 
     def close_queue(self) -> None:
         """Take nothing any more."""
