@@ -227,7 +227,7 @@ def test_few_formats_are_asked_about_an_unknown_request(monkeypatch: pytest.Monk
     assert all(wire_format.endings or wire_format.words for wire_format in FORMATS)
     monkeypatch.setattr(registry, "FORMATS", tuple(watched(wire_format) for wire_format in FORMATS))
     body = b'{"inputs": "a", "parameters": {}}'
-    for path in ("/api/orders", "/api/v2/orders/17", "/graphql", "/models", "/model/runs/agent"):
+    for path in ("/api/orders", "/api/v2/orders/17", "/api/things", "/models", "/model/runs/agent"):
         assert recognise(path, body) is None
     assert set(asked) <= {"/models"}
     for path in ("/", "/models/a/b", "/v4/accounts/1/ai/run/@cf/a/b", "/v1/applications/a"):

@@ -1,8 +1,8 @@
 """Freeing the shared memory of killed processes, so that those that start have some.
 
 What it holds is put onto disk first, into the process's file in its spool, where the next process of that
-spool finds and reports it. What belongs to nobody's spool any more is removed. Any process does this for all of
-its user, whichever spool they have, and several may at once.
+spool finds and reports it. What belongs to nobody's spool any more is removed. Any process does this for all
+of its user, whichever spool they have, and several may at once.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 The file `PID-TOKEN.process` in the spool's folder is locked as long as the process lives; whose lock another
 gets, is dead, and what it left may be taken over. It holds the process's last counters and who it is, so that
-what it generated is told by another where it could not do so itself. Where
-the machine has `/dev/shm`, the counters are there as well (`shared_counters`), in memory that outlives a kill: a
-write costs what an assignment costs, and no disk can make it wait or fail.
+what it generated is told by another where it could not do so itself. Where the machine has `/dev/shm`, the
+counters are there as well (`shared_counters`), in memory that outlives a kill: a write costs what an
+assignment costs, and no disk can make it wait or fail.
 """
 
 from __future__ import annotations

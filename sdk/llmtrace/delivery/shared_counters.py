@@ -96,7 +96,7 @@ def create(process_file: Path) -> memoryview | None:
 
 
 def read(process_file: Path) -> list[int] | None:
-    """The counters of another process of this user; None where there are none, as after a start of the machine."""
+    """The counters of another process of this user; None where there are none any more."""
     path = path_of(process_file)
     try:
         if path.stat().st_uid == os.geteuid():
@@ -114,7 +114,8 @@ def remove(process_file: Path) -> None:
 
 def has_files(count: int) -> bool:
     """Whether there are so many files, of whatever user: what is cheap to know. Raises OSError."""
-    return sum(1 for name in os.listdir(FOLDER) if name.startswith(PREFIX)) >= count
+    with os.scandir(FOLDER) as entries:
+        return sum(1 for entry in entries if entry.name.startswith(PREFIX)) >= count
 
 
 def own_files() -> list[os.DirEntry[str]]:
@@ -154,7 +155,7 @@ def has_owner(descriptor: int) -> bool:
 def file_system() -> bytes:
     """What tells one view of the file system from others, as containers have; zeros where it is not known."""
     try:
-        root, mounts = os.stat("/"), os.stat("/proc/self/ns/mnt")
+        root, mounts = Path("/").stat(), Path("/proc/self/ns/mnt").stat()
     except OSError:
         return bytes(_FILE_SYSTEM.size)
     return _FILE_SYSTEM.pack(mounts.st_ino, root.st_dev, root.st_ino)
