@@ -19,7 +19,8 @@ from llmtrace.wire.framing import decode
 from tests.examples import examples
 
 from .aws_frames import frame
-from .provider_samples import AGENT, AGENT_PATH, PREDICTION, RAG, REPLICATE_STREAM, STARTING
+from .provider_samples.aws import AGENT, AGENT_PATH, RAG
+from .provider_samples.replicate import PREDICTION, REPLICATE_STREAM, STARTING
 from .stream_forms import Cut
 
 AWS = "application/vnd.amazon.eventstream"
