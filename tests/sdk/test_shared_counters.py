@@ -88,7 +88,8 @@ def test_three_hundred_killed_ones_leave_room(spool: Path, memory: Path) -> None
     killed: dict[str, int] = {}
     for number in range(300):
         if number == shared_counters.MOST_FILES:
-            assert kill_process(spool, 7777) not in {path.name for path in memory.iterdir()}, "it had no room"
+            without = kill_process(spool, 7777)
+            assert not shared_counters.path_of(spool / f"{without}.process").exists(), "it had no room"
             killed_processes.free_shared_memory()
             assert not list(memory.iterdir())
         killed[kill_process(spool, 1000 + number)] = 1000 + number
@@ -186,7 +187,7 @@ def test_what_nobody_reports_goes_and_what_another_container_may_stays(
         (spool / f"{name}.process").unlink()
     killed_processes.free_shared_memory()
     (path,) = memory.iterdir()
-    assert path.name == shared_counters.PREFIX + foreign
+    assert path == shared_counters.path_of(spool / f"{foreign}.process")
     now = time.time()
     for hours, stays in ((23, True), (25, False)):
         monkeypatch.setattr(time, "time", lambda hours=hours: now + hours * 3600)
@@ -198,14 +199,28 @@ def test_files_without_a_lock_go_by_age(memory: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(killed_processes, "_FEW", 1)
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    ages = {f"{dead.pid}-aa": 25, f"{dead.pid}-bb": 23, f"{os.getpid()}-cc": 25, f"{dead.pid}-dd": 25}
+    unfinished = f"{dead.pid}-dd.counters"
+    ages = {f"{dead.pid}-aa": 25, f"{dead.pid}-bb": 23, f"{os.getpid()}-cc": 25, unfinished: 25}
     for name, hours in ages.items():
         path = memory / (shared_counters.PREFIX + name)
-        path.write_bytes(b"" if name.endswith("dd") else bytes(4096))
+        path.write_bytes(b"" if name == unfinished else bytes(4096))
         os.utime(path, (time.time() - hours * 3600,) * 2)
     killed_processes.free_shared_memory()
     left = {path.name.removeprefix(shared_counters.PREFIX) for path in memory.iterdir()}
     assert left == {f"{dead.pid}-bb", f"{os.getpid()}-cc"}
+
+
+def test_the_files_of_a_former_version_take_no_room(
+    spool: Path, memory: Path, living: Callable[[], ProcessFile]
+) -> None:
+    """They have no lock, and what is in them is still reported."""
+    for number in range(shared_counters.MOST_FILES):
+        (memory / f"{shared_counters.PREFIX}99-{number:x}").write_bytes(bytes(4096))
+    assert living().shared is not None
+    name = kill_process(spool, 6)
+    path = shared_counters.path_of(spool / f"{name}.process")
+    path.rename(path.with_suffix(""))
+    assert generated_of(spool, name) == 6
 
 
 def test_a_forked_child_does_not_hold_the_lock_of_its_parent(

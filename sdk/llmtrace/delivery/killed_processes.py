@@ -36,10 +36,11 @@ def free_shared_memory() -> None:
 
 
 def _free(path: Path) -> None:
+    is_former = path.suffix != shared_counters.SUFFIX
     try:
-        left = shared_counters.killed(path)
+        left = None if is_former else shared_counters.killed(path)
         if left is None:
-            if _is_of_former_version(path) and _is_forgotten(path):
+            if (is_former or _is_unfinished(path)) and _is_forgotten(path):
                 path.unlink(missing_ok=True)
             return
         try:
@@ -72,8 +73,8 @@ def _is_left_too_long(left: shared_counters.KilledCounters) -> bool:
     return now - left.seen_dead > _LONGEST_SECONDS
 
 
-def _is_of_former_version(path: Path) -> bool:
-    """Whether its process takes no lock; also one that is being created."""
+def _is_unfinished(path: Path) -> bool:
+    """Whether it is being created, or its process was killed meanwhile."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         return not shared_counters.has_owner(descriptor)

@@ -35,6 +35,7 @@ class ProcessFile:
         self._descriptor = descriptor
         self.shared: memoryview | None = None
         """The counters in shared memory, to be written; None where there is none."""
+        self._shared_lock: int | None = None
 
     @classmethod
     def create(cls, folder: Path) -> Self:
@@ -61,7 +62,9 @@ class ProcessFile:
 
     def begin_sharing(self) -> None:
         """Share the counters where there is memory for them; again after there was none."""
-        self.shared = shared_counters.create(self.path)
+        created = shared_counters.create(self.path)
+        if created is not None:
+            self.shared, self._shared_lock = created.values, created.lock
 
     def share(self, counters: list[int]) -> None:
         """Keep the counters in shared memory, where there is some."""
@@ -89,12 +92,19 @@ class ProcessFile:
 
     def unshare(self) -> None:
         """End the sharing; what was written there last should be on disk."""
-        shared_counters.remove(self.path)  # before the lock, which goes with the mapping
-        self.shared = None  # the mapping goes with the last thread that writes there
+        shared_counters.remove(self.path)
+        self._unlock_shared()
 
     def close(self) -> None:
-        """Let go of the lock, as the end of the process does. In a forked child the parent keeps it."""
+        """Let go of the locks, as the end of the process does. In a forked child the parent keeps them."""
+        self._unlock_shared()
         os.close(self._descriptor)
+
+    def _unlock_shared(self) -> None:
+        self.shared = None  # the mapping goes with the last thread that writes there
+        lock, self._shared_lock = self._shared_lock, None
+        if lock is not None:
+            os.close(lock)
 
 
 def is_alive(path: Path) -> bool:

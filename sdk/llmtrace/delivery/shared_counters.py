@@ -1,8 +1,8 @@
 """A process's counters in memory that outlives a kill: one page for each, where the machine has `/dev/shm`.
 
-The file `llmtrace-PID-TOKEN` there is locked as long as its process lives, by the descriptor that its mapping
-holds: whose lock another gets, is dead, in whatever container it ran. Behind the counters lies where the
-process's file in the spool is, for what is left there to be put onto disk; see `killed_processes`.
+The file `llmtrace-PID-TOKEN.counters` there is locked as long as its process lives: whose lock another gets,
+is dead, in whatever container it ran. Behind the counters lies where the process's file in the spool is, for
+what is left there to be put onto disk; see `killed_processes`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import os
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,8 @@ MOST_FILES: Final = 256
 #: generated, sent, dropped, spooled, sampled out, replayed, and whether the process ended as it should.
 COUNTERS: Final = 7
 PREFIX: Final = "llmtrace-"
+#: Files of former versions have none, and no lock.
+SUFFIX: Final = ".counters"
 
 LAYOUT: Final = struct.Struct(f"={COUNTERS}q")
 _MAGIC: Final = b"counter2"
@@ -64,8 +67,16 @@ class KilledCounters:
         os.close(self._descriptor)
 
 
-def create(process_file: Path) -> memoryview | None:
-    """The counters of this process, to be written; None where there is no memory to be had for them."""
+@dataclass(frozen=True, slots=True)
+class SharedCounters:
+    """This process's counters, to be written, and the descriptor that holds their lock."""
+
+    values: memoryview
+    lock: int
+
+
+def create(process_file: Path) -> SharedCounters | None:
+    """The counters of this process; None where there is no memory to be had for them."""
     import fcntl
 
     path = path_of(process_file)
@@ -76,46 +87,58 @@ def create(process_file: Path) -> memoryview | None:
     _OWNER.pack_into(page, _OWNER_OFFSET, _MAGIC, file_system(), 0)
     page[_PATH_OFFSET : _PATH_OFFSET + len(encoded)] = encoded
     try:
-        if has_files(MOST_FILES) and len(own_files()) >= MOST_FILES:
+        if has_files(MOST_FILES) and sharing() >= MOST_FILES:
             return None
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError:
         return None
     try:
         # Before the page is written: without its magic nobody else tries the lock.
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # Written and not only made longer: a page that does not exist yet could fail when it is touched.
-        if os.write(descriptor, page) == len(page):
-            # The mapping has a copy of the descriptor, and with it the lock.
-            return memoryview(mmap.mmap(descriptor, mmap.PAGESIZE)).cast("q")
+        if os.write(lock, page) == len(page):
+            return SharedCounters(_mapped(path), lock)
     except (OSError, ValueError):
-        path.unlink(missing_ok=True)
+        pass  # no memory is left
+    os.close(lock)
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _mapped(path: Path) -> memoryview:
+    """By a descriptor of its own: the mapping copies it, and may outlive the lock in a forked child."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        return memoryview(mmap.mmap(descriptor, mmap.PAGESIZE)).cast("q")
     finally:
         os.close(descriptor)
-    return None
 
 
 def read(process_file: Path) -> list[int] | None:
     """The counters of another process of this user; None where there are none any more."""
-    path = path_of(process_file)
-    try:
-        if path.stat().st_uid == os.geteuid():
-            return list(LAYOUT.unpack_from(path.read_bytes()))
-    except (OSError, struct.error):
-        pass  # it is gone, or was never written: what is on disk counts
+    for path in _paths_of(process_file):
+        with contextlib.suppress(OSError, struct.error):  # gone, or never written: what is on disk counts
+            if path.stat().st_uid == os.geteuid():
+                return list(LAYOUT.unpack_from(path.read_bytes()))
     return None
 
 
 def remove(process_file: Path) -> None:
     """Free the memory of a process."""
-    with contextlib.suppress(OSError):  # there is none
-        path_of(process_file).unlink()
+    for path in _paths_of(process_file):
+        with contextlib.suppress(OSError):  # there is none
+            path.unlink()
 
 
 def has_files(count: int) -> bool:
     """Whether there are so many files, of whatever user: what is cheap to know. Raises OSError."""
     with os.scandir(FOLDER) as entries:
         return sum(1 for entry in entries if entry.name.startswith(PREFIX)) >= count
+
+
+def sharing() -> int:
+    """How many processes of this user share their counters, or did when they were killed. Raises OSError."""
+    return sum(1 for entry in own_files() if entry.name.endswith(SUFFIX))
 
 
 def own_files() -> list[os.DirEntry[str]]:
@@ -148,7 +171,7 @@ def killed(path: Path) -> KilledCounters | None:
 
 
 def has_owner(descriptor: int) -> bool:
-    """Whether it is a file that its process locks; those of former versions, and unfinished ones, are not."""
+    """Whether it is a file that its process locks; unfinished ones are not."""
     return os.pread(descriptor, len(_MAGIC), _OWNER_OFFSET) == _MAGIC
 
 
@@ -163,7 +186,13 @@ def file_system() -> bytes:
 
 def path_of(process_file: Path) -> Path:
     """Where the counters of the process are that has this file in its spool."""
-    return FOLDER / f"{PREFIX}{process_file.stem}"
+    return FOLDER / f"{PREFIX}{process_file.stem}{SUFFIX}"
+
+
+def _paths_of(process_file: Path) -> tuple[Path, Path]:
+    """Of this version and of former ones."""
+    path = path_of(process_file)
+    return path, path.with_suffix("")
 
 
 def _is_of(entry: os.DirEntry[str], user: int) -> bool:

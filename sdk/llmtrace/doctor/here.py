@@ -121,7 +121,7 @@ def shared_memory() -> Result:
     name, folder = "shared memory", shared_counters.FOLDER
     try:
         killed_processes.free_shared_memory()
-        count = len(shared_counters.own_files())
+        count = shared_counters.sharing()
     except OSError as error:
         detail = (
             f"{folder} cannot be used ({error.strerror}): a kill leaves the counters as they were on disk"
