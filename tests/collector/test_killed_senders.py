@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from llmtrace.delivery import process_file
+from llmtrace.delivery import process_file, shared_counters
 from llmtrace_analysis.queries.process_ends import ended_without_goodbye
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_dashboard.pages.overview import process_end_line
@@ -73,7 +73,7 @@ def test_what_a_killed_process_had_is_counted(served: Served, tmp_path: Path, en
     served.collector.arrival_counts.update_sdk_gauges()
     assert served.metric("llmtrace_sdk_spans", service=service, what="lost") == 80
     assert not [path for path in (tmp_path / "spool").rglob("*") if path.suffix == process_file.SUFFIX]
-    assert not list(process_file.SHARED_FOLDER.glob(f"llmtrace-{sender.pid}-*"))
+    assert not list(shared_counters.FOLDER.glob(f"llmtrace-{sender.pid}-*"))
     (process,) = _processes(served, service)
     assert (process["State"], process["ProcessId"], process["Host"]) == (
         "killed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.sdk.provider_samples import PREDICTION, STARTING
+from tests.sdk.provider_samples.replicate import PREDICTION, STARTING
 
 from .endpoint import Endpoint
 from .replayed import in_turn, replayed, sampled

@@ -67,6 +67,7 @@ def test_all_is_well(collector: ReplayServer, tmp_path: Path) -> None:
     assert checks["setting: sample_rate"]["detail"] == "1.0 (default)"
     assert KEY not in json.dumps(checks)
     assert "nothing waits" in checks["spool"]["detail"]
+    assert "of at most 256 processes" in checks["shared memory"]["detail"]
     sent = [request for request in collector.requests if request.path == "/v1/traces" and request.body]
     assert all(request.headers["authorization"] == f"Bearer {KEY}" for request in sent)
     bodies = [gzip.decompress(request.body) for request in sent]

@@ -14,7 +14,8 @@ from botocore.config import Config
 from llmtrace.testing import Answer, Captured, ReplayServer, sse
 
 from .aws_frames import frame
-from .provider_samples import AGENT_EVENTS, COHERE_CHAT, RAG, RAG_ANSWER, RAG_EVENTS
+from .provider_samples.aws import AGENT_EVENTS, RAG, RAG_ANSWER, RAG_EVENTS
+from .provider_samples.cohere import COHERE_CHAT
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import assert_type
 
@@ -21,6 +22,8 @@ import llmtrace
 import llmtrace.testing
 from llmtrace import semconv
 from llmtrace.testing import ReplayServer
+from llmtrace.wire import registry
+from llmtrace.wire.format import WireFormat
 from llmtrace.wire.registry import FORMATS, recognise
 
 from .chat import REQUEST, STREAM
@@ -208,3 +211,26 @@ def test_recognised_by_shape() -> None:
         assert recognise(path, body) is chat
     assert recognise("/v1/chat/completions", b"{}") is None
     assert recognise("/v1/completions", body) is None
+
+
+def test_few_formats_are_asked_about_an_unknown_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the caller who waits for that."""
+    asked: list[str] = []
+
+    def watched(wire_format: WireFormat) -> WireFormat:
+        def matches(path: str, body: bytes) -> bool:
+            asked.append(path)
+            return wire_format.matches(path, body)
+
+        return replace(wire_format, matches=matches)
+
+    assert all(wire_format.endings or wire_format.words for wire_format in FORMATS)
+    monkeypatch.setattr(registry, "FORMATS", tuple(watched(wire_format) for wire_format in FORMATS))
+    body = b'{"inputs": "a", "parameters": {}}'
+    for path in ("/api/orders", "/api/v2/orders/17", "/api/things", "/models", "/model/runs/agent"):
+        assert recognise(path, body) is None
+    assert set(asked) <= {"/models"}
+    for path in ("/", "/models/a/b", "/v4/accounts/1/ai/run/@cf/a/b", "/v1/applications/a"):
+        assert recognise(path, body) is not None, path
+    assert recognise("/agents/a", b'{"foundationModel": "m"}') is not None
+    assert recognise("/flows/a/aliases/b", body) is not None

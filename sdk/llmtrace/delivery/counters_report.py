@@ -20,6 +20,7 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from llmtrace import internal_errors
 from llmtrace.common.sealed_files import seal
 
+from . import killed_processes
 from .bounded_queue import BoundedQueue
 from .exporter import Exporter
 from .process_file import ProcessFile
@@ -83,6 +84,18 @@ class CountersReport:
             return
         self._process, self._counters.shared = process, process.shared
         self.keep()
+
+    def make_room(self) -> None:
+        """Take over what killed processes left in shared memory; share the counters where that was full."""
+        if self._process is None:
+            return
+        killed_processes.free_shared_memory()
+        with self._writing:
+            process = self._process
+            if process is not None and process.shared is None:
+                process.begin_sharing()
+                self._counters.shared = process.shared
+                self.keep()
 
     def keep(self, *, is_ended: bool = False) -> None:
         """Write the counters down where they have changed."""

@@ -2,31 +2,27 @@
 
 The file `PID-TOKEN.process` in the spool's folder is locked as long as the process lives; whose lock another
 gets, is dead, and what it left may be taken over. It holds the process's last counters and who it is, so that
-what it generated is told by another where it could not do so itself. Where
-the machine has `/dev/shm`, the counters are there as well, in memory that outlives a kill: a write costs what
-an assignment costs, and no disk can make it wait or fail.
+what it generated is told by another where it could not do so itself. Where the machine has `/dev/shm`, the
+counters are there as well (`shared_counters`), in memory that outlives a kill: a write costs what an
+assignment costs, and no disk can make it wait or fail.
 """
 
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import secrets
 import struct
 from pathlib import Path
 from typing import Final, Self
 
+from . import shared_counters
+from .shared_counters import COUNTERS
+
 SUFFIX: Final = ".process"
-#: generated, sent, dropped, spooled, sampled out, replayed, and whether the process ended as it should.
-COUNTERS: Final = 7
 
 _MAGIC: Final = b"llmtrace process 1\n".ljust(24)
 _LAYOUT: Final = struct.Struct(f"<{len(_MAGIC)}s{COUNTERS}q")
-SHARED_FOLDER: Final = Path("/dev/shm")  # noqa: S108  # with names that cannot be guessed, for this user alone
-_SHARED_PREFIX: Final = "llmtrace-"
-#: Those of killed processes that nobody has taken over yet; memory belongs to the program.
-_MOST_SHARED: Final = 256
 
 
 class ProcessFile:
@@ -39,6 +35,7 @@ class ProcessFile:
         self._descriptor = descriptor
         self.shared: memoryview | None = None
         """The counters in shared memory, to be written; None where there is none."""
+        self._shared_lock: int | None = None
 
     @classmethod
     def create(cls, folder: Path) -> Self:
@@ -61,7 +58,13 @@ class ProcessFile:
     def describe(self, description: bytes) -> None:
         """Keep what tells of this process, and share the counters from now on. Raises OSError."""
         os.pwrite(self._descriptor, _LAYOUT.pack(_MAGIC, *[0] * COUNTERS) + description, 0)
-        self.shared = _shared(self.name)
+        self.begin_sharing()
+
+    def begin_sharing(self) -> None:
+        """Share the counters where there is memory for them; again after there was none."""
+        created = shared_counters.create(self.path)
+        if created is not None:
+            self.shared, self._shared_lock = created.values, created.lock
 
     def share(self, counters: list[int]) -> None:
         """Keep the counters in shared memory, where there is some."""
@@ -74,15 +77,13 @@ class ProcessFile:
 
     def read(self) -> tuple[list[int], bytes] | None:
         """The counters and the description; None where it holds none. Raises OSError."""
+        # First: who frees that memory has written to disk before.
+        shared = shared_counters.read(self.path)
         data = os.pread(self._descriptor, 1 << 20, 0)
         if len(data) <= _LAYOUT.size or not data.startswith(_MAGIC):
             return None
         _, *counters = _LAYOUT.unpack_from(data)
-        path = SHARED_FOLDER / f"{_SHARED_PREFIX}{self.name}"
-        with contextlib.suppress(OSError, struct.error):  # after a start of the machine it is gone
-            if path.stat().st_uid == os.geteuid():
-                counters = list(struct.unpack_from(f"{COUNTERS}q", path.read_bytes()))
-        return counters, data[_LAYOUT.size :]
+        return shared or counters, data[_LAYOUT.size :]
 
     def remove(self) -> None:
         """Forget the process: nothing of it is left to be told. Raises OSError."""
@@ -91,13 +92,19 @@ class ProcessFile:
 
     def unshare(self) -> None:
         """End the sharing; what was written there last should be on disk."""
-        self.shared = None  # the mapping goes with the last thread that writes there
-        with contextlib.suppress(OSError):  # there is none
-            (SHARED_FOLDER / f"{_SHARED_PREFIX}{self.name}").unlink()
+        shared_counters.remove(self.path)
+        self._unlock_shared()
 
     def close(self) -> None:
-        """Let go of the lock, as the end of the process does. In a forked child the parent keeps it."""
+        """Let go of the locks, as the end of the process does. In a forked child the parent keeps them."""
+        self._unlock_shared()
         os.close(self._descriptor)
+
+    def _unlock_shared(self) -> None:
+        self.shared = None  # the mapping goes with the last thread that writes there
+        lock, self._shared_lock = self._shared_lock, None
+        if lock is not None:
+            os.close(lock)
 
 
 def is_alive(path: Path) -> bool:
@@ -115,6 +122,16 @@ def is_alive(path: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def write_left(path: Path, counters: list[int]) -> None:
+    """Keep the last counters of a process that is dead, on disk, in its file. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        if os.pread(descriptor, len(_MAGIC), 0) == _MAGIC:
+            os.pwrite(descriptor, _LAYOUT.pack(_MAGIC, *counters), 0)
+    finally:
+        os.close(descriptor)
 
 
 def _locked(path: Path) -> int | None:
@@ -137,23 +154,3 @@ def _locked(path: Path) -> int | None:
             os.close(descriptor)
             raise
         os.close(descriptor)  # it was removed between the two: once more
-
-
-def _shared(name: str) -> memoryview | None:
-    """Memory that outlives the process; None where there is none to be had."""
-    path = SHARED_FOLDER / f"{_SHARED_PREFIX}{name}"
-    try:
-        if sum(1 for _ in SHARED_FOLDER.glob(f"{_SHARED_PREFIX}*")) >= _MOST_SHARED:
-            return None
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError:
-        return None
-    try:
-        # Written and not only made longer: a page that does not exist yet could fail when it is touched.
-        if os.write(descriptor, bytes(mmap.PAGESIZE)) == mmap.PAGESIZE:
-            return memoryview(mmap.mmap(descriptor, mmap.PAGESIZE)).cast("q")
-    except (OSError, ValueError):
-        path.unlink(missing_ok=True)
-    finally:
-        os.close(descriptor)
-    return None

@@ -293,6 +293,9 @@ class DeliveryWorker:
                 with _COUNTING:
                     self._counters_report.begin()
             self._is_known.set()
+            if self._counters_report is not None:
+                with _COUNTING:
+                    self._counters_report.make_room()
             while True:
                 self._wake.wait(self._pause)
                 self._wake.clear()

@@ -41,7 +41,9 @@ class Stats:
     Of `generated` and `dropped`, `logs` and `logs_dropped` are scores and log records. `logs_limited` counts
     log records that were left out for the limit on their rate, which are in no other counter.
 
-    `hooks`: what became of the hook on each library that is imported, by the library's name.
+    `hooks`: what became of the hook on each library that is imported, by the library's name. `survives_kill`:
+    whether a kill leaves the counters as they are, in shared memory, from the first span on; else as they
+    were on disk.
     """
 
     generated: int = 0
@@ -55,6 +57,7 @@ class Stats:
     logs_dropped: int = 0
     logs_limited: int = 0
     hooks: Mapping[str, HookStatus] = field(default_factory=dict, compare=False)
+    survives_kill: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class DeliveryCounters:
                 self.logs,
                 self.logs_dropped,
                 self.logs_limited,
+                survives_kill=self.shared is not None,
             )
 
     def report(

@@ -15,6 +15,7 @@ from llmtrace import config as configuration
 from llmtrace import semconv
 from llmtrace.common.urls import printable
 from llmtrace.config import Config
+from llmtrace.delivery import killed_processes, shared_counters
 from llmtrace.delivery.spool import waiting_in
 from llmtrace.setting_values import ConfigError
 from llmtrace.settings import Setting, settings, source_of
@@ -44,7 +45,7 @@ def run_all(endpoint: str | None = None) -> list[Result]:
     except ConfigError as error:
         failed = Result("settings", "fail", printable(str(error)), "mend or unset it: tracing stays off so")
         return [*results, failed]
-    results += [*hooks(), *settings_in_effect(config, endpoint, os.environ), spool(config)]
+    results += [*hooks(), *settings_in_effect(config, endpoint, os.environ), spool(config), shared_memory()]
     if config.disabled:
         return [*results, Result("disabled", "fail", "nothing is recorded", "unset what sets `disabled`")]
     response, answer = _ask_collector(config)
@@ -112,6 +113,24 @@ def spool(config: Config) -> Result:
         return Result(name, "ok", f"{path} can be written to, nothing waits there")
     detail = f"{sum(waiting)} spans and log records wait in {len(waiting)} files below {path}"
     remedy = "a program with that endpoint and key sends them once the collector answers"
+    return Result(name, "warn", detail, remedy)
+
+
+def shared_memory() -> Result:
+    """A process that starts has room for its counters where a kill leaves them."""
+    name, folder = "shared memory", shared_counters.FOLDER
+    try:
+        killed_processes.free_shared_memory()
+        count = shared_counters.sharing()
+    except OSError as error:
+        detail = (
+            f"{folder} cannot be used ({error.strerror}): a kill leaves the counters as they were on disk"
+        )
+        return Result(name, "ok", detail)
+    detail = f"{count} of at most {shared_counters.MOST_FILES} processes have their counters in {folder}"
+    if count < shared_counters.MOST_FILES:
+        return Result(name, "ok", detail)
+    remedy = "more processes count as well; of one that is killed, what was not on disk yet is not counted"
     return Result(name, "warn", detail, remedy)
 
 

@@ -124,6 +124,7 @@ FORMAT: Final = WireFormat(
     provider="cloudflare",
     operation="chat",
     endings=(),
+    words=("run",),
     matches=matches,
     request=request,
     response=response,

@@ -56,8 +56,9 @@ class WireFormat:
     provider: whose format it is; who answers in it is for `provider_names` to say.
     operation: `gen_ai.operation.name`; a translation may name another one.
     endings: the word of the path to look it up by: the last one (what follows a colon in it, if any; for
-        a `GET`, which ends with an id, the last but one, else the last). None: asked about every path not
-        found so.
+        a `GET`, which ends with an id, the last but one, else the last).
+    words: where the path of a `POST` ends with an id or a model instead: the words one of which it has
+        somewhere. An empty one stands for the path `/`.
     matches: by path (without query) and raw body, cheaply: it runs before the request is sent.
     request: decoded request body and path → attributes; `content` says whether messages are wanted.
     response: decoded (or folded) response body → attributes.
@@ -91,6 +92,7 @@ class WireFormat:
     fetched_again: bool = False
     takes_form: bool = False
     plain: Callable[[str, bytes, int], Json] | None = None
+    words: tuple[str, ...] = ()
     piece_usage: Callable[[Json, Json, Mapping[str, AttributeValue]], dict[str, AttributeValue]] | None = None
     failure: Callable[[Json], tuple[str | None, str | None]] = no_failure
     collection_of_host: Callable[[str], str] | None = None

@@ -98,4 +98,4 @@ FORMAT: Final = WireFormat(
     response=response,
     fold=fold,
 )
-MODEL: Final = replace(FORMAT, endings=(), matches=matches_model)
+MODEL: Final = replace(FORMAT, endings=(), words=("models", ""), matches=matches_model)

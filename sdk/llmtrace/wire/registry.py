@@ -133,20 +133,26 @@ FORMATS: Final[tuple[WireFormat, ...]] = (
 _BEGINNING: Final = 64
 _indexed: tuple[WireFormat, ...] = ()
 _by_ending: dict[str, tuple[WireFormat, ...]] = {}
-_by_other: dict[str, tuple[WireFormat, ...]] = {}
+_with_words: tuple[WireFormat, ...] = ()
+_words: frozenset[str] = frozenset()
 
 
 def recognise(path: str, body: bytes, method: str = "POST") -> WireFormat | None:
     """The format of a request to `path` (percent-encoded, no query), by shape alone: hosts are not asked.
 
-    It runs on the caller's path for every HTTP request, hence the look-up by one word of the path.
+    It runs on the caller's path for every HTTP request, hence the look-up by the words of the path.
     """
     takes_form = False
     if method == "POST" and body[:_BEGINNING].lstrip()[:1] != b"{":
         takes_form = multipart.is_form(body)
         if not takes_form:
             return None
-    for candidate in named(path, method) or _by_other.get(method, ()):
+    candidates = named(path, method)
+    if not candidates and method == "POST":
+        if _words.isdisjoint(path[1:].split("/")):
+            return None
+        candidates = _with_words
+    for candidate in candidates:
         is_possible = candidate.method == method and candidate.takes_form == takes_form
         if is_possible and candidate.matches(path, body):
             return candidate
@@ -174,10 +180,11 @@ def named(path: str, method: str = "POST") -> tuple[WireFormat, ...]:
 
 
 def _index() -> None:
-    global _by_ending, _by_other, _indexed
-    words = {word for wire_format in FORMATS for word in wire_format.endings}
+    global _by_ending, _with_words, _words, _indexed
+    endings = {word for wire_format in FORMATS for word in wire_format.endings}
     _by_ending = {
-        word: tuple(wire_format for wire_format in FORMATS if word in wire_format.endings) for word in words
+        word: tuple(wire_format for wire_format in FORMATS if word in wire_format.endings) for word in endings
     }
-    _by_other = {"POST": tuple(wire_format for wire_format in FORMATS if not wire_format.endings)}
+    _with_words = tuple(wire_format for wire_format in FORMATS if wire_format.words)
+    _words = frozenset(word for wire_format in _with_words for word in wire_format.words)
     _indexed = FORMATS

@@ -136,7 +136,7 @@ FORMAT: Final = WireFormat(
     fold=fold,
     fetched_again=True,
 )
-APPLICATION: Final = replace(FORMAT, endings=(), matches=matches_application)
+APPLICATION: Final = replace(FORMAT, endings=(), words=("applications",), matches=matches_application)
 FETCH: Final = replace(
     FORMAT,
     operation=background_responses.FETCH,

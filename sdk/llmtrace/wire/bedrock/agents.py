@@ -249,11 +249,12 @@ FORMAT: Final = WireFormat(
     response=response,
     fold=fold,
 )
-INLINE: Final = replace(FORMAT, endings=(), matches=matches_inline)
+INLINE: Final = replace(FORMAT, endings=(), words=("agents",), matches=matches_inline)
 FLOW: Final = replace(
     FORMAT,
     operation="invoke_workflow",
     endings=(),
+    words=("flows",),
     matches=matches_flow,
     request=request_flow,
     response=response_flow,
