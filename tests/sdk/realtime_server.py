@@ -15,9 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import websockets
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
 
+#: Of `websockets`, its first number.
+VERSION = int(websockets.__version__.partition(".")[0])
 SOUND = base64.b64encode(b"\x01\x02" * 2400).decode()
 USAGE = {
     "total_tokens": 1500,
@@ -97,7 +100,7 @@ def realtime_server(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
             else:
                 _realtime(connection, state)
 
-    secured: dict[str, Any] = {} if tls is None else {"ssl": tls}
+    secured: dict[str, Any] = {} if tls is None else {"ssl" if VERSION >= 13 else "ssl_context": tls}
     with serve(play, "127.0.0.1", 0, **secured) as server:
         state.port = server.socket.getsockname()[1]
         thread = threading.Thread(target=server.serve_forever)

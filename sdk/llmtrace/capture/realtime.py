@@ -172,7 +172,7 @@ class RealtimeSession:
         elif self._dialect.implicit and self._asked:
             self._asked[-1].request.frames.append(one_line(message))
         else:
-            self._end_over()
+            # What is over stays so: its usage may still be on its way.
             if self._dialect.implicit:
                 self._commit_media()
             response = self._begin(self._dialect.format, None)
@@ -205,8 +205,8 @@ class RealtimeSession:
             self._note_error(signal, message)
 
     def _note_piece(self, signal: Signal, message: bytes) -> None:
-        is_output = signal.kind == "piece"
-        if self._over is not None and not is_output:
+        is_next = signal.kind == "piece" or (signal.kind == "over" and bool(self._asked))
+        if self._over is not None and not is_next:
             if signal.has_usage:
                 self._note_usage(message)
             return
