@@ -281,7 +281,8 @@ def test_other_connections_are_left_alone(traces: Captured, server: Server) -> N
         assert type(connection) is websockets.sync.client.ClientConnection
         assert type(connection.protocol).__qualname__ == "ClientProtocol"
         connection.close(1000, "done")
-        assert connection.protocol.close_code == 1000
+        # Before, the library itself could leave before it heard the server's word.
+        assert VERSION < 14 or connection.close_code == 1000
 
     async def with_aiohttp() -> None:
         async with aiohttp.ClientSession() as session:
