@@ -29,6 +29,7 @@ from .realtime_server import SOUND, VERSION, Server, realtime_server
 
 PATH = "/v1/realtime?model=gpt-realtime"
 KEY = {"Authorization": "Bearer sk-not-a-key-0123456789"}
+WHISPER = {"model": "whisper-1"}
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
 Exchange = Callable[[str, list[dict[str, Any]], str], Coroutine[Any, Any, None]]
 
@@ -235,6 +236,64 @@ def test_what_was_spoken_is_no_content_but_its_transcript_is(traces: Captured, s
     assert attributes["gen_ai.usage.output_tokens"] == 17
     assert attributes["gen_ai.conversation.id"] == "sess_1"
     assert "How is the weather?" in attributes["gen_ai.output.messages"]
+
+
+def test_a_transcription_billed_by_the_second(traces: Captured, server: Server) -> None:
+    spoken = {"type": "input_audio_buffer.append", "audio": SOUND}
+    update = {"type": "session.update", "session": {"audio": {"input": {"transcription": WHISPER}}}}
+    sent = [update, spoken, {"type": "input_audio_buffer.commit"}]
+    until = "conversation.item.input_audio_transcription.completed"
+    asyncio.run(_threads_client(server.url + PATH, sent, until))
+    (call,) = traces.snapshot()
+    assert call["name"] == "transcription whisper-1"
+    usage = {key: value for key, value in call["attributes"].items() if ".usage." in key}
+    assert usage == {"llmtrace.usage.audio_input_seconds": 9}
+
+
+def test_two_responses_at_once(traces: Captured, server: Server) -> None:
+    """One out of the conversation, while another is being spoken: each has what is its own."""
+    aside = {"conversation": "none", "input": [ITEM], "instructions": "Sum it up."}
+    with websockets.sync.client.connect(server.url + PATH) as connection:
+        with llmtrace.span("talk"):
+            connection.send(json.dumps(create("waits")))
+        while json.loads(connection.recv(5))["type"] != "response.output_audio.delta":
+            pass
+        with llmtrace.span("aside"):
+            connection.send(json.dumps({"type": "response.create", "response": aside}))
+        over = 0
+        while over < 2:
+            over += json.loads(connection.recv(5))["type"] == "response.done"
+    spans = traces.spans()
+    names = {span.context.span_id: span.name for span in spans if span.context is not None}
+    within, around = [span for span in spans if span.name.startswith("chat")]
+    assert [names[span.parent.span_id] for span in (within, around) if span.parent] == ["aside", "talk"]
+    assert around.start_time and within.start_time and around.end_time and within.end_time
+    assert around.start_time < within.start_time < within.end_time < around.end_time
+    of_aside, of_talk = (dict(span.attributes or {}) for span in (within, around))
+    assert of_aside["gen_ai.response.id"] == f"{of_talk['gen_ai.response.id']}_aside"
+    assert (of_aside["gen_ai.usage.input_tokens"], of_talk["gen_ai.usage.input_tokens"]) == (7, 1200)
+    assert "Hello" in str(of_aside["gen_ai.input.messages"])
+    assert "Hello" not in str(of_talk.get("gen_ai.input.messages"))
+    assert "Sum it up." in str(of_aside["gen_ai.system_instructions"])
+    assert "Sum it up." not in str(of_talk["gen_ai.system_instructions"])
+
+
+@pytest.mark.parametrize("status", [101, 403])
+def test_a_key_in_the_query_is_recorded_nowhere(traces: Captured, server: Server, status: int) -> None:
+    secret = "secret-of-the-query-0123456789"
+    query = f"&key={secret}&access_token={secret}&api-key={secret}"
+    if status == 101:
+        asyncio.run(_threads_client(server.url + PATH + query, [create()], "response.done"))
+    else:
+        with (
+            ReplayServer(Answer.json({"error": {"message": "No."}}, status=status)) as refusing,
+            pytest.raises(websockets.exceptions.InvalidStatus),
+        ):
+            websockets.sync.client.connect(refusing.url.replace("http", "ws") + PATH + query)
+    (call,) = traces.snapshot()
+    assert call["attributes"]["http.response.status_code"] == status
+    assert call["attributes"]["gen_ai.request.model"] == "gpt-realtime"
+    assert secret not in str(call)
 
 
 @pytest.mark.parametrize(
