@@ -251,7 +251,7 @@ def test_ids_that_a_server_gives_out_again_are_two_calls(harness: Harness) -> No
 def test_a_realtime_response_that_two_processes_hear_counts_once(
     harness: Harness, order: tuple[int, int]
 ) -> None:
-    """Where one listens in on the session of another, or resumes it: not so with the ids of another session."""
+    """Where one listens in on another's session, or resumes it; ids of another session are others."""
     project = f"realtime {order}"
     start = time.time_ns() - 200 * SECOND
     response: dict[str, object] = {"gen_ai.response.id": "resp_1", "openai.api.type": "realtime"}

@@ -15,12 +15,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import websockets
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
+from websockets.version import version
 
 #: Of `websockets`, its first number.
-VERSION = int(websockets.__version__.partition(".")[0])
+VERSION = int(version.partition(".")[0])
 SOUND = base64.b64encode(b"\x01\x02" * 2400).decode()
 USAGE = {
     "total_tokens": 1500,

@@ -221,7 +221,7 @@ def _merge_enclosing(calls: Sequence[StoredCall], evidence: dict[int, set[str]])
 def _merge_heard_twice(calls: Sequence[StoredCall], evidence: dict[int, set[str]]) -> None:
     """Make one group of what several connections to a realtime session heard of one response.
 
-    They are of one instrumentation, and need not overlap: a session that is resumed sends again what was over.
+    They are of one instrumentation, and need not overlap: who resumes a session gets what was over again.
     """
     heard: dict[tuple[str, ...], StoredCall] = {}
     for call in calls:

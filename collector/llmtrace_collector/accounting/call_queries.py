@@ -65,8 +65,8 @@ _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, 
     {ROW_HASH} AS RowHash, PromptHash AS Request, {_REPEATED} AS Repeated,
     toUInt16OrZero(SpanAttributes[{literal(HTTP_RESPONSE_STATUS_CODE)}]) AS HttpStatus, ErrorType,
     toFloat64OrZero(SpanAttributes[{literal(f"{RATE_LIMIT}.retry_after")}]) AS RequestedWait,
-    if(SpanAttributes[{literal(OPENAI_API_TYPE)}] = 'realtime', SpanAttributes[{literal(CONVERSATION_ID)}], '')
-        AS RealtimeSession"""
+    if(SpanAttributes[{literal(OPENAI_API_TYPE)}] = 'realtime',
+        SpanAttributes[{literal(CONVERSATION_ID)}], '') AS RealtimeSession"""
 
 _ELIGIBLE = f"Uncounted IN ({literals(DECIDED)})"
 

@@ -163,9 +163,9 @@ class BatchCall(LlmCall):
             self.body.is_checked = is_open
         super().receive(status, headers, body, encoded=encoded, head_at=head_at)
 
-    def end(self, *, early: bool = False, quiet: bool = False) -> None:
+    def end(self, *, early: bool = False, quiet: bool = False, at: float | None = None) -> None:
         self._is_quiet = quiet
-        super().end(early=early, quiet=quiet)
+        super().end(early=early, quiet=quiet, at=at)
 
     def _hand_over(self, pieces: Sequence[bytes | memoryview], size: int, is_whole: bool) -> None:
         """On the caller's path. Parts of what the program holds itself weigh nothing, up to a bound."""

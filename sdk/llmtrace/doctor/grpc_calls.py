@@ -1,4 +1,4 @@
-"""Whether calls over gRPC are traced, by its clients for threads and for asyncio, from a server on loopback."""
+"""Whether calls over gRPC are traced: one by each of its clients (threads, asyncio), on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether each library of HTTP, WebSockets and gRPC that is installed here is traced, by a call on loopback."""
+"""Whether each library of HTTP, WebSockets and gRPC that is here is traced, by a call on loopback."""
 
 from __future__ import annotations
 
