@@ -247,6 +247,30 @@ def test_ids_that_a_server_gives_out_again_are_two_calls(harness: Harness) -> No
     assert harness.sums("again")["calls"] == 2
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["asked first", "heard first"])
+def test_a_realtime_response_that_two_processes_hear_counts_once(
+    harness: Harness, order: tuple[int, int]
+) -> None:
+    """Where one listens in on another's session, or resumes it; ids of another session are others."""
+    project = f"realtime {order}"
+    start = time.time_ns() - 200 * SECOND
+    response: dict[str, object] = {"gen_ai.response.id": "resp_1", "openai.api.type": "realtime"}
+    session = {**response, "gen_ai.conversation.id": "sess_1"}
+    calls = (
+        llm(session, name="asked", start=start, duration=2 * SECOND),
+        llm(session, name="heard", start=start + 60 * SECOND, duration=1),
+    )
+    for index in order:
+        harness.send(calls[index], project=project)
+        harness.deduplicator.sync()
+    assert harness.reasons(project) == {"asked": "", "heard": "duplicate"}
+    assert harness.sums(project)["calls"] == 1
+    harness.send(llm({**response, "gen_ai.conversation.id": "sess_2"}, name="other"), project=project)
+    harness.send(llm({**session, "openai.api.type": "responses"}, name="no session"), project=project)
+    harness.deduplicator.sync()
+    assert harness.sums(project)["calls"] == 3
+
+
 def test_the_span_that_knows_the_usage_is_counted(harness: Harness) -> None:
     nothing: dict[str, object] = {"gen_ai.usage.input_tokens": None, "gen_ai.usage.output_tokens": None}
     parent = llm(name="parent")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import aiohttp
 import websockets
 import websockets.sync.client
+from websockets.sync.server import serve
 
 from llmtrace.wire.provider_names import PROVIDER_HEADER
 from tests.sdk.realtime_server import SOUND, realtime_server
@@ -68,8 +71,9 @@ def _exchanged_by_aiohttp(path: str, provider: str, events: Sequence[Any]) -> Ca
     return send
 
 
-def _repeated(path: str, provider: str) -> Callable[[bool], None]:
-    """A connection, and the next one, on which the server sends the same response again."""
+@contextmanager
+def resuming_server() -> Iterator[str]:
+    """One that sends the same response on every connection; its URL, without a path."""
     response = {"object": "realtime.response", "id": "resp_resumed", "status": "completed", "output": []}
     usage = {"input_tokens": 1200, "output_tokens": 300, "total_tokens": 1500}
     done = {"type": "response.done", "response": {**response, "usage": usage}}
@@ -80,27 +84,35 @@ def _repeated(path: str, provider: str) -> Callable[[bool], None]:
         connection.send(json.dumps(done))
         connection.recv()
 
+    with serve(play, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
+        finally:
+            server.shutdown()
+            thread.join(5)
+
+
+def _repeated(path: str, provider: str) -> Callable[[bool], None]:
+    """A connection, and the next one, on which the server sends the same response again."""
+
     def send(stream: bool) -> None:
-        import threading
-
-        from websockets.sync.server import serve
-
-        with serve(play, "127.0.0.1", 0) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}{path}"
+        with resuming_server() as url:
             for _ in range(2):
                 headers = {PROVIDER_HEADER: provider}
-                with websockets.sync.client.connect(url, additional_headers=headers) as connection:
+                with websockets.sync.client.connect(url + path, additional_headers=headers) as connection:
                     while b"response.done" not in connection.recv(5, decode=False):
                         pass
                     connection.send("over")
-            server.shutdown()
-            thread.join(5)
 
     return send
 
 
+_BY_THE_SECOND: Final = {
+    "type": "session.update",
+    "session": {"audio": {"input": {"transcription": {"model": "whisper-1"}}}},
+}
 _LIVE: Final = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 _TURN: Final = {"turns": [{"role": "user", "parts": [{"text": "Hi"}]}], "turnComplete": True}
 _LIVE_MODEL: Final = "gemini-live-2.5-flash-preview"
@@ -131,6 +143,19 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         ),
         spans=("transcription",),
         usage={"InputTokens": 26, "AudioInputTokens": 26, "OutputTokens": 17},
+        price="listed",
+    ),
+    Endpoint(
+        "realtime: what the user said, transcribed by the second",
+        "OpenAI",
+        _exchanged(
+            "/v1/realtime?intent=transcription",
+            "openai",
+            [_BY_THE_SECOND, *_SPOKEN],
+            b"input_audio_transcription.completed",
+        ),
+        spans=("transcription",),
+        usage={"AudioInputSeconds": 9},
         price="listed",
     ),
     Endpoint(

@@ -17,7 +17,10 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import ServerConnection, serve
+from websockets.version import version
 
+#: Of `websockets`, its first number.
+VERSION = int(version.partition(".")[0])
 SOUND = base64.b64encode(b"\x01\x02" * 2400).decode()
 USAGE = {
     "total_tokens": 1500,
@@ -39,6 +42,8 @@ TRANSCRIPTION_USAGE = {
     "total_tokens": 43,
     "input_token_details": {"text_tokens": 0, "audio_tokens": 26},
 }
+DURATION_USAGE = {"type": "duration", "seconds": 8.5}
+"""Of a model whose transcriptions are billed by the second."""
 SESSION = {
     "type": "realtime",
     "object": "realtime.session",
@@ -97,7 +102,7 @@ def realtime_server(tls: ssl.SSLContext | None = None) -> Iterator[Server]:
             else:
                 _realtime(connection, state)
 
-    secured: dict[str, Any] = {} if tls is None else {"ssl": tls}
+    secured: dict[str, Any] = {} if tls is None else {"ssl" if VERSION >= 13 else "ssl_context": tls}
     with serve(play, "127.0.0.1", 0, **secured) as server:
         state.port = server.socket.getsockname()[1]
         thread = threading.Thread(target=server.serve_forever)
@@ -127,6 +132,7 @@ def _realtime(connection: ServerConnection, state: Server) -> None:
             _send(connection, "conversation.item.added", item={**event["item"], "id": "item_1"})
         elif kind == "input_audio_buffer.commit":
             spoken += 1
+            model = session["audio"]["input"]["transcription"]["model"]
             item_id = f"item_spoken_{state.port}_{spoken}"
             _send(connection, "input_audio_buffer.committed", item_id=item_id, previous_item_id=None)
             _send(
@@ -135,7 +141,7 @@ def _realtime(connection: ServerConnection, state: Server) -> None:
                 item_id=item_id,
                 content_index=0,
                 transcript="How is the weather?",
-                usage=TRANSCRIPTION_USAGE,
+                usage=DURATION_USAGE if model == "whisper-1" else TRANSCRIPTION_USAGE,
             )
         elif kind == "response.create":
             asked = event.get("response") or {}
@@ -161,6 +167,9 @@ def _respond(connection: ServerConnection, response_id: str, asked: dict[str, An
         output = [call]
     else:
         for words in ("It is ", "sunny."):
+            if play == "waits" and words == "sunny.":
+                aside = json.loads(connection.recv())["response"]
+                _respond(connection, f"{response_id}_aside", aside, "aside")
             _send(connection, "response.output_audio_transcript.delta", **part, delta=words)
             _send(connection, "response.output_audio.delta", **part, delta=SOUND)
         if play == "torn":
@@ -172,7 +181,9 @@ def _respond(connection: ServerConnection, response_id: str, asked: dict[str, An
         output = [{**message, "status": "completed", "content": [part_of_answer]}]
         _send(connection, "response.output_audio.done", **part)
     done: dict[str, Any] = {**head, "status": "completed", "output": output, "usage": USAGE}
-    if play == "failed":
+    if play == "aside":
+        done["usage"] = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
+    elif play == "failed":
         error = {"type": "server_error", "code": "rate_limit_exceeded", "message": "Slow down."}
         done |= {"status": "failed", "status_details": {"type": "failed", "error": error}, "usage": None}
     elif play in {"cancelled", "incomplete"}:

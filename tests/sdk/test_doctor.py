@@ -60,7 +60,8 @@ def run(folder: Path, *arguments: str, **more: str) -> subprocess.CompletedProce
 def test_all_is_well(collector: ReplayServer, tmp_path: Path) -> None:
     code, checks = doctor(tmp_path, LLMTRACE_ENDPOINT=collector.url, LLMTRACE_API_KEY=KEY)
     assert code == 0, checks
-    for library in ("httpx", "httpx2", "requests", "urllib3", "aiohttp", "botocore", "websockets"):
+    libraries = "httpx httpx2 requests urllib3 aiohttp botocore websockets websocket-client grpc"
+    for library in libraries.split():
         assert checks[f"hook: {library}"]["detail"].endswith("is traced")
     assert checks["setting: endpoint"]["detail"] == f"{collector.url} (LLMTRACE_ENDPOINT)"
     assert checks["setting: api_key"]["detail"] == "set, 25 characters, ends in …ijkl (LLMTRACE_API_KEY)"
@@ -121,6 +122,7 @@ def test_a_library_that_is_not_traced(tmp_path: Path, collector: ReplayServer) -
     assert code == 1
     assert checks["hook: aiohttp"]["status"] == "fail"
     assert checks["hook: httpx"]["status"] == "ok"
+    assert checks["hook: grpc"]["status"] == "ok"
     program = (
         "import llmtrace, json, dataclasses; llmtrace.init(); import aiohttp; s = llmtrace.stats().hooks;"
     )

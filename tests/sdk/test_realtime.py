@@ -22,13 +22,14 @@ from google.genai import types
 from websockets.exceptions import ConnectionClosed
 
 import llmtrace
-from llmtrace.testing import Captured
+from llmtrace.testing import Answer, Captured, ReplayServer
 from tests.collector.running import make_certificate
 
-from .realtime_server import SOUND, Server, realtime_server
+from .realtime_server import SOUND, VERSION, Server, realtime_server
 
 PATH = "/v1/realtime?model=gpt-realtime"
 KEY = {"Authorization": "Bearer sk-not-a-key-0123456789"}
+WHISPER = {"model": "whisper-1"}
 ITEM = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hello"}]}
 Exchange = Callable[[str, list[dict[str, Any]], str], Coroutine[Any, Any, None]]
 
@@ -56,7 +57,9 @@ async def _threads_client(url: str, events: list[dict[str, Any]], until: str) ->
 
 
 async def _asyncio_client(url: str, events: list[dict[str, Any]], until: str) -> None:
-    async with websockets.connect(url, additional_headers=KEY) as connection:
+    from websockets.asyncio.client import connect
+
+    async with connect(url, additional_headers=KEY) as connection:
         for event in events:
             await connection.send(json.dumps(event))
         async for message in connection:
@@ -66,7 +69,9 @@ async def _asyncio_client(url: str, events: list[dict[str, Any]], until: str) ->
 
 async def _fragments(url: str, events: list[dict[str, Any]], until: str) -> None:
     """Messages in several frames, which are read frame by frame."""
-    async with websockets.connect(url, additional_headers=KEY) as connection:
+    from websockets.asyncio.client import connect
+
+    async with connect(url, additional_headers=KEY) as connection:
         for event in events:
             text = json.dumps(event)
             await connection.send([text[:9], text[9:]])
@@ -122,9 +127,10 @@ async def _websocket_app(url: str, events: list[dict[str, Any]], until: str) -> 
     await asyncio.to_thread(app.run_forever)
 
 
-EXCHANGES: list[Exchange] = [
-    _threads_client, _asyncio_client, _fragments, _old_client, _aiohttp, _websocket_client, _websocket_app,
-]  # fmt: skip
+newer = pytest.mark.skipif(VERSION < 13, reason="the client itself needs websockets 13")
+EXCHANGES: list[Exchange] = [_threads_client, _old_client, _aiohttp, _websocket_client, _websocket_app]
+if VERSION >= 13:
+    EXCHANGES += [_asyncio_client, _fragments]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -232,6 +238,64 @@ def test_what_was_spoken_is_no_content_but_its_transcript_is(traces: Captured, s
     assert "How is the weather?" in attributes["gen_ai.output.messages"]
 
 
+def test_a_transcription_billed_by_the_second(traces: Captured, server: Server) -> None:
+    spoken = {"type": "input_audio_buffer.append", "audio": SOUND}
+    update = {"type": "session.update", "session": {"audio": {"input": {"transcription": WHISPER}}}}
+    sent: list[dict[str, Any]] = [update, spoken, {"type": "input_audio_buffer.commit"}]
+    until = "conversation.item.input_audio_transcription.completed"
+    asyncio.run(_threads_client(server.url + PATH, sent, until))
+    (call,) = traces.snapshot()
+    assert call["name"] == "transcription whisper-1"
+    usage = {key: value for key, value in call["attributes"].items() if ".usage." in key}
+    assert usage == {"llmtrace.usage.audio_input_seconds": 9}
+
+
+def test_two_responses_at_once(traces: Captured, server: Server) -> None:
+    """One out of the conversation, while another is being spoken: each has what is its own."""
+    aside = {"conversation": "none", "input": [ITEM], "instructions": "Sum it up."}
+    with websockets.sync.client.connect(server.url + PATH) as connection:
+        with llmtrace.span("talk"):
+            connection.send(json.dumps(create("waits")))
+        while json.loads(connection.recv(5))["type"] != "response.output_audio.delta":
+            pass
+        with llmtrace.span("aside"):
+            connection.send(json.dumps({"type": "response.create", "response": aside}))
+        over = 0
+        while over < 2:
+            over += json.loads(connection.recv(5))["type"] == "response.done"
+    spans = traces.spans()
+    names = {span.context.span_id: span.name for span in spans if span.context is not None}
+    within, around = [span for span in spans if span.name.startswith("chat")]
+    assert [names[span.parent.span_id] for span in (within, around) if span.parent] == ["aside", "talk"]
+    times = around.start_time, within.start_time, within.end_time, around.end_time
+    assert [*times] == sorted(time or 0 for time in times)
+    of_aside, of_talk = (dict(span.attributes or {}) for span in (within, around))
+    assert of_aside["gen_ai.response.id"] == f"{of_talk['gen_ai.response.id']}_aside"
+    assert (of_aside["gen_ai.usage.input_tokens"], of_talk["gen_ai.usage.input_tokens"]) == (7, 1200)
+    assert "Hello" in str(of_aside["gen_ai.input.messages"])
+    assert "Hello" not in str(of_talk.get("gen_ai.input.messages"))
+    assert "Sum it up." in str(of_aside["gen_ai.system_instructions"])
+    assert "Sum it up." not in str(of_talk["gen_ai.system_instructions"])
+
+
+@pytest.mark.parametrize("status", [101, 403])
+def test_a_key_in_the_query_is_recorded_nowhere(traces: Captured, server: Server, status: int) -> None:
+    secret = "secret-of-the-query-0123456789"
+    query = f"&key={secret}&access_token={secret}&api-key={secret}"
+    if status == 101:
+        asyncio.run(_threads_client(server.url + PATH + query, [create()], "response.done"))
+    else:
+        with (
+            ReplayServer(Answer.json({"error": {"message": "No."}}, status=status)) as refusing,
+            pytest.raises(websockets.exceptions.InvalidStatus),
+        ):
+            websockets.sync.client.connect(refusing.url.replace("http", "ws") + PATH + query)
+    (call,) = traces.snapshot()
+    assert call["attributes"]["http.response.status_code"] == status
+    assert call["attributes"]["gen_ai.request.model"] == "gpt-realtime"
+    assert secret not in str(call)
+
+
 @pytest.mark.parametrize(
     ("play", "reasons", "error"),
     [
@@ -253,6 +317,7 @@ def test_how_a_response_ends(
     assert ("gen_ai.usage.input_tokens" in call["attributes"]) == (error is None)
 
 
+@newer
 def test_openai(traces: Captured, server: Server) -> None:
     client = openai.OpenAI(api_key="k" * 20, websocket_base_url=server.url + "/v1")
     with client.realtime.connect(model="gpt-realtime") as connection:
@@ -267,6 +332,7 @@ def test_openai(traces: Captured, server: Server) -> None:
     assert "Sing." in call["attributes"]["gen_ai.system_instructions"]
 
 
+@newer
 def test_azure(traces: Captured, server: Server) -> None:
     async def ask() -> None:
         client = openai.AsyncAzureOpenAI(
@@ -288,6 +354,7 @@ def test_azure(traces: Captured, server: Server) -> None:
     assert call["attributes"]["gen_ai.response.model"] == "gpt-realtime"
 
 
+@newer
 def test_responses_over_a_websocket(traces: Captured, server: Server) -> None:
     client = openai.OpenAI(api_key="k" * 20, websocket_base_url=server.url + "/v1")
     with client.responses.connect() as connection:
@@ -323,6 +390,7 @@ async def _live(folder: Path) -> AsyncIterator[Any]:
             yield session
 
 
+@newer
 def test_gemini_live(traces: Captured, tmp_path: Path) -> None:
     """A turn of words, one whose usage comes apart, one that calls a tool, its answer, and a spoken one."""
 
@@ -396,20 +464,12 @@ def test_capture_none(traces: Captured, server: Server) -> None:
 
 
 def test_a_refused_handshake_is_a_failed_call(traces: Captured) -> None:
-    from websockets.http11 import Request, Response
-    from websockets.sync.server import ServerConnection, serve
-
-    def refuse(connection: ServerConnection, request: Request) -> Response:
-        return connection.respond(401, '{"error": {"code": "invalid_api_key", "message": "No."}}')
-
-    with serve(lambda connection: None, "127.0.0.1", 0, process_request=refuse) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}{PATH}"
-        with pytest.raises(websockets.exceptions.InvalidStatus):
-            websockets.sync.client.connect(url)
-        server.shutdown()
-        thread.join(5)
+    refusal = Answer.json({"error": {"code": "invalid_api_key", "message": "No."}}, status=401)
+    with (
+        ReplayServer(refusal) as server,
+        pytest.raises(websockets.exceptions.InvalidStatus),
+    ):
+        websockets.sync.client.connect(server.url.replace("http", "ws") + PATH)
     (call,) = traces.snapshot()
     assert (call["name"], call["status"]) == ("chat gpt-realtime", ("ERROR", "No."))
     assert call["attributes"]["error.type"] == "invalid_api_key"

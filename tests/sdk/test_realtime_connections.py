@@ -28,7 +28,7 @@ from llmtrace.capture.realtime import RealtimeSession
 from llmtrace.testing import Captured, ReplayServer, capture
 from llmtrace.wire.realtime.dialects import DIALECTS
 
-from .realtime_server import SOUND, Server, realtime_server
+from .realtime_server import SOUND, VERSION, Server, realtime_server
 from .test_process import OK, _spans
 from .test_realtime import PATH, create
 
@@ -156,6 +156,37 @@ def test_a_cancelled_task(traces: Captured, server: Server, library: str) -> Non
     _is_abandoned(span)
 
 
+def test_usage_that_comes_after_the_next_question(traces: Captured) -> None:
+    """Google says what a turn took after its end; by then the program may have asked for the next one."""
+    runtime = lifecycle.current()
+    assert runtime is not None
+    path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+    (dialect,) = [dialect for dialect in DIALECTS if dialect.matches(path)]
+    session = RealtimeSession(runtime, dialect, path, {}, ("127.0.0.1", 1))
+    turn = {"turns": [{"role": "user", "parts": [{"text": "Hi"}]}], "turnComplete": True}
+    spoken = {"modelTurn": {"parts": [{"text": "Yes."}]}}
+    call = {"functionCalls": [{"id": "call-1", "name": "weather", "args": {}}]}
+    for is_sent, message in (
+        (True, {"clientContent": turn}),
+        (False, {"serverContent": spoken}),
+        (False, {"serverContent": {"turnComplete": True}}),
+        (True, {"clientContent": turn}),
+        (False, {"usageMetadata": {"promptTokenCount": 11, "responseTokenCount": 3}}),
+        (False, {"toolCall": call, "usageMetadata": {"promptTokenCount": 22, "responseTokenCount": 4}}),
+        (True, {"clientContent": turn}),
+        (False, {"serverContent": spoken}),
+        (False, {"serverContent": {"turnComplete": True}}),
+        (True, {"clientContent": turn}),  # without usage, and the next turn is a call at once
+        (False, {"toolCall": call, "usageMetadata": {"promptTokenCount": 33, "responseTokenCount": 5}}),
+    ):
+        (session.sent if is_sent else session.received)(json.dumps(message).encode())
+    session.closed(None)
+    attributes = [span["attributes"] for span in traces.snapshot()]
+    assert [values.get("gen_ai.usage.input_tokens") for values in attributes] == [11, 22, None, 33]
+    reasons = [values["gen_ai.response.finish_reasons"] for values in attributes]
+    assert reasons == [["stop"], ["tool_call"], ["stop"], ["tool_call"]]
+
+
 def test_forgotten(traces: Captured, server: Server) -> None:
     """A connection that nobody has any more: aiohttp's own object is garbage."""
 
@@ -185,6 +216,7 @@ while json.loads(connection.recv(5))["type"] != "response.output_audio.delta":
 """
 
 
+@pytest.mark.skipif(VERSION < 13, reason="websockets 12 keeps a process with an open connection from ending")
 def test_exit_in_the_middle(server: Server) -> None:
     """The response that is open when the process ends is sent, as far as it came."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("OTEL_")}
@@ -249,7 +281,8 @@ def test_other_connections_are_left_alone(traces: Captured, server: Server) -> N
         assert type(connection) is websockets.sync.client.ClientConnection
         assert type(connection.protocol).__qualname__ == "ClientProtocol"
         connection.close(1000, "done")
-        assert connection.close_code == 1000
+        # Before, the library itself could leave before it heard the server's word.
+        assert VERSION < 14 or connection.close_code == 1000
 
     async def with_aiohttp() -> None:
         async with aiohttp.ClientSession() as session:

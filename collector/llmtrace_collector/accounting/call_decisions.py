@@ -2,6 +2,7 @@
 
 - A span that arrived twice (by two exporters, or sent again in another batch) is one span.
 - Spans of different instrumentations that the evidence says are one call are one record: the richest counts.
+- A response of a realtime session that several processes heard is one record: who asked for it counts.
 - A span that encloses other calls repeats their usage; the calls themselves are counted.
 - Of a request that failed and was made again the last attempt counts as the call; see `call_retries`.
 
@@ -81,6 +82,7 @@ def decide(calls: Sequence[StoredCall], links: Mapping[SpanKey, str]) -> dict[Sp
     for pair in pairing.pairs:
         _merge(pair.first, pair.second, pair.evidence, evidence)
     _merge_enclosing(calls, evidence)
+    _merge_heard_twice(calls, evidence)
     decisions: dict[SpanKey, Decision] = {}
     groups = {id(call.group): call.group for call in calls}
     repeating = _repeating(groups)
@@ -216,6 +218,26 @@ def _merge_enclosing(calls: Sequence[StoredCall], evidence: dict[int, set[str]])
                 break
 
 
+def _merge_heard_twice(calls: Sequence[StoredCall], evidence: dict[int, set[str]]) -> None:
+    """Make one group of what several connections to a realtime session heard of one response.
+
+    They are of one instrumentation, and need not overlap: who resumes a session gets what was over again.
+    """
+    heard: dict[tuple[str, ...], StoredCall] = {}
+    for call in calls:
+        if not (call.eligible and call.realtime_session and call.response):
+            continue
+        place = call.project, call.operation, call.realtime_session, call.response
+        first = heard.setdefault(place, call)
+        if first.group is call.group:
+            continue
+        both = first.group + call.group
+        for member in both:
+            member.group = both
+        for member in (first, call):
+            evidence[id(member)].add(RESPONSE_ID)
+
+
 def _repeating(groups: Mapping[int, list[StoredCall]]) -> dict[int, StoredCall]:
     """Spans that repeat the usage of other records: id of the span → one of what it repeats."""
     within: dict[int, dict[int, StoredCall]] = defaultdict(dict)
@@ -251,13 +273,15 @@ def _has_usage(group: Iterable[StoredCall]) -> bool:
 
 
 def _rank(call: StoredCall) -> tuple[bool, int, int, int, int, int, str]:
-    """The richest of the spans of one call: with usage, more of its buckets, nearer to the wire, earlier."""
+    """The richest of the spans of one call: with usage, more of its buckets, nearer to the wire, earlier. Of
+    a realtime response who asked is earlier than who only heard it.
+    """
     return (
         call.tokens is not None,
         call.known_counts,
         call.depth,
         call.tokens or 0,
-        call.start - call.end,
+        0 if call.realtime_session else call.start - call.end,
         -call.start,
         call.span,
     )

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from llmtrace.semconv import (
+    CONVERSATION_ID,
     HOST_NAME,
     HTTP_RESPONSE_STATUS_CODE,
     INNER_CALL,
     LINK,
+    OPENAI_API_TYPE,
     PROCESS_PID,
     RATE_LIMIT,
     SERVICE_INSTANCE_ID,
@@ -62,7 +64,9 @@ _COLUMNS = f"""Project, ServiceName, TraceId, SpanId, ParentSpanId, ResponseId, 
     if(TimeToFirstToken IS NULL, 0, Start + toInt64(TimeToFirstToken * 1e9)) AS FirstToken, RetentionDays,
     {ROW_HASH} AS RowHash, PromptHash AS Request, {_REPEATED} AS Repeated,
     toUInt16OrZero(SpanAttributes[{literal(HTTP_RESPONSE_STATUS_CODE)}]) AS HttpStatus, ErrorType,
-    toFloat64OrZero(SpanAttributes[{literal(f"{RATE_LIMIT}.retry_after")}]) AS RequestedWait"""
+    toFloat64OrZero(SpanAttributes[{literal(f"{RATE_LIMIT}.retry_after")}]) AS RequestedWait,
+    if(SpanAttributes[{literal(OPENAI_API_TYPE)}] = 'realtime',
+        SpanAttributes[{literal(CONVERSATION_ID)}], '') AS RealtimeSession"""
 
 _ELIGIBLE = f"Uncounted IN ({literals(DECIDED)})"
 

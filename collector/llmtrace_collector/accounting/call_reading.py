@@ -312,4 +312,5 @@ def _call(row: Mapping[str, Any]) -> StoredCall:
         int(row["HttpStatus"]),
         row["ErrorType"],
         float(row["RequestedWait"]),
+        row["RealtimeSession"],
     )

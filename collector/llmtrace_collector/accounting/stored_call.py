@@ -67,6 +67,8 @@ class StoredCall:
     """Kind of the error."""
     requested_wait: float = 0.0
     """Seconds that the answer asked to wait before the next attempt; 0 for none."""
+    realtime_session: str = ""
+    """The session that a realtime response is of; empty for every other call."""
     asked: int = 0
     """Digest of the last message's text."""
     answered: int = 0

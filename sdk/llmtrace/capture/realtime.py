@@ -32,6 +32,8 @@ _SWITCHED: Final = 101
 _LINES: Final = "application/x-ndjson"
 _JSON: Final = "application/json"
 _MOST_OPEN: Final = 256
+#: What of a handshake's query is kept: keys and tokens stand there too.
+_OF_MODEL: Final = frozenset({"model", "deployment"})
 _serials: Final = count(1)
 _NOTING: Final = swallow("noting a message of a WebSocket")
 _ENDING: Final = swallow("ending the calls of a WebSocket")
@@ -96,7 +98,7 @@ class RealtimeSession:
         self._dialect = dialect
         self._sent, self._received = dialect.sent, dialect.received
         self._output = dialect.output + b"\n"
-        self._query = {name: value for name, value in parse_qsl(query) if name not in _SECRETS}
+        self._query = {name: value for name, value in parse_qsl(query) if name in _OF_MODEL}
         self._lock = threading.RLock()
         self._opened_in = context_attributes.here()
         self._input_in: Context | None = None
@@ -172,7 +174,7 @@ class RealtimeSession:
         elif self._dialect.implicit and self._asked:
             self._asked[-1].request.frames.append(one_line(message))
         else:
-            self._end_over()
+            # What is over stays so: its usage may still be on its way.
             if self._dialect.implicit:
                 self._commit_media()
             response = self._begin(self._dialect.format, None)
@@ -205,8 +207,8 @@ class RealtimeSession:
             self._note_error(signal, message)
 
     def _note_piece(self, signal: Signal, message: bytes) -> None:
-        is_output = signal.kind == "piece"
-        if self._over is not None and not is_output:
+        is_next = signal.kind == "piece" or (signal.kind == "over" and bool(self._asked))
+        if self._over is not None and not is_next:
             if signal.has_usage:
                 self._note_usage(message)
             return
@@ -316,6 +318,3 @@ class RealtimeSession:
         for modality, size in self._media.items():
             self._pending.add(media_frame(modality, size))
         self._media.clear()
-
-
-_SECRETS: Final = frozenset({"key", "api-key", "api_key", "access_token", "token"})

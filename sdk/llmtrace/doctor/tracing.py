@@ -1,4 +1,4 @@
-"""Whether each library of HTTP and WebSockets that is installed here is traced, by a call on loopback."""
+"""Whether each library of HTTP, WebSockets and gRPC that is here is traced, by a call on loopback."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import llmtrace
 from llmtrace import semconv
 from llmtrace.testing import Answer, ReplayServer, capture
 
-from .realtime import websockets_hook
+from .grpc_calls import grpc_hook
+from .realtime import websocket_hooks
 from .result import Result
 from .versions import installed_version
 
@@ -80,8 +81,9 @@ def hooks() -> Iterator[Result]:
     for library, call in _CALLS.items():
         if importlib.util.find_spec(library) is not None:
             yield _hook(library, call)
-    if importlib.util.find_spec("websockets") is not None:
-        yield websockets_hook()
+    yield from websocket_hooks()
+    if importlib.util.find_spec("grpc") is not None:
+        yield grpc_hook()
 
 
 def _hook(library: str, call: Callable[[Any, str], None]) -> Result:
