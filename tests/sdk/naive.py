@@ -313,7 +313,12 @@ def _embeddings(sent: Any, answer: Any, path: str) -> Expected:
 
 
 def _images(sent: Any, answer: Any, path: str) -> Expected:
-    return Expected("generate_content", request_model=sent["model"])
+    want = Expected("generate_content", request_model=sent["model"])
+    if images := answer.get("data"):
+        # Billed by the image: quality and size are what the price hangs on.
+        want.usage = {"generated_images": len(images)}
+        want.tier = "+".join(sent[name] for name in ("quality", "size") if name in sent)
+    return want
 
 
 def _responses(sent: Any, answer: Any, path: str) -> Expected:
