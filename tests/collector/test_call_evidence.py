@@ -392,6 +392,16 @@ def test_failures_count_once_and_what_cannot_be_told_apart_counts_and_is_listed(
     assert {row["candidates"] for row in twins_stored} == {2}
 
 
+def test_a_call_of_a_minutes_last_second_is_looked_at(rolled: Rolled) -> None:
+    minute = time.time_ns() // (60 * SECOND) * 60 * SECOND - 180 * SECOND
+    deduplicator = CallDeduplicator(rolled.store)
+    deduplicator.sync()
+    framework, client = torn(start=minute - 345 * MS)
+    rolled.send(framework, project="last second", scope_name=LANGCHAIN)
+    rolled.send(client, project="last second", scope_name=CLIENT)
+    assert deduplicator.sync() == 1
+
+
 def test_an_embedding_has_no_output_whether_that_is_said_or_not(rolled: Rolled) -> None:
     start = time.time_ns() - 200 * SECOND
     for scope, shift, output in ((LANGCHAIN, 0, 0), (CLIENT, 5 * MS, None)):

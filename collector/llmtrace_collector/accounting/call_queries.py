@@ -134,7 +134,8 @@ CANDIDATES = f"""WITH
         SELECT min(Timestamp) AS Earliest, max(Timestamp + toIntervalNanosecond(Duration)) AS Last
         FROM otel_traces
         WHERE IsLlm AND StoredAt >= edge AND (Project, {{process}}) IN ({{services}})
-            AND Timestamp >= toDateTime({{{{from:Int64}}}}) AND Timestamp < toDateTime({{{{to:Int64}}}})
+            -- Below whole seconds the engine leaves out parts that lie in the last second before.
+            AND Timestamp >= toDateTime({{{{from:Int64}}}}) AND Timestamp < toDateTime64({{{{to:Int64}}}}, 9)
     ),
     near_fresh AS (
         SELECT Project, {{process}} AS Process, ScopeName, TraceId, SpanId, Timestamp,
