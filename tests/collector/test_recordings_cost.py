@@ -100,7 +100,7 @@ def test_every_recording_with_usage_is_stored_and_priced_as_its_body_says(
         ]
         assert not wrong, f"{len(wrong)} differences\n" + "\n".join(wrong[:20])
         priced = Counter(bool(row["Priced"]) for row in stored.values())
-        assert len(wanted) == 503
+        assert len(wanted) == 506
         assert priced[True] > 400, priced
         extra = [
             row for name, row in stored.items() if name not in wanted and row["Cost"] and not row["Estimated"]
