@@ -626,7 +626,7 @@ with capture() as traces:
 
 
 def test_a_forked_child(service: Service) -> None:
-    command = [sys.executable, "-P", "-c", FORKED, service.target]
+    command = [sys.executable, "-c", FORKED, service.target]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=dict(os.environ))
     assert done.returncode == 0, done.stderr
 

@@ -78,7 +78,9 @@ def response(body: Json, content: bool) -> Translation:
     """A name and an id, where there are any; predictions are no messages."""
     payload = mapping(body)
     translation = Translation()
-    put_text(translation.attributes, semconv.RESPONSE_MODEL, payload.get("model_name"))
+    name, version = word(payload, "model_name"), word(payload, "model_version")
+    answered = f"{name}:{version}" if name and version else name
+    put_text(translation.attributes, semconv.RESPONSE_MODEL, answered)
     put_text(translation.attributes, semconv.RESPONSE_ID, payload.get("id"))
     return translation
 
