@@ -9,7 +9,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import wrapt
 from urllib3.util.response import is_fp_closed
@@ -17,6 +17,7 @@ from urllib3.util.response import is_fp_closed
 from llmtrace.capture import interceptor, streamed_request
 from llmtrace.capture.call import CapturedRequest, LlmCall
 from llmtrace.capture.runtime import Runtime
+from llmtrace.internal_errors import swallow
 from llmtrace.wire.format import UNDETERMINED
 
 from .http_client_responses import head_at
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     _Proxy = wrapt.ObjectProxy[Any]
 else:  # which takes no argument before wrapt 2
     _Proxy = wrapt.ObjectProxy
+
+_NOTED_HEAD: Final = swallow("reading when a head came")
 
 
 def hooks(module: ModuleType) -> Iterator[tuple[type, str, Callable[[Any], Any]]]:
@@ -116,6 +119,9 @@ def _begin(
 
 def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any:
     preloaded = arguments.get("preload_content", True)
+    head: float | None = None
+    with _NOTED_HEAD:  # there is none where the connection is none of `http.client`: HTTP/2, a browser's
+        head = head_at(getattr(response, "_original_response", None))
     wrapped = interceptor.receive(
         call,
         response.status,
@@ -123,8 +129,7 @@ def _received(call: LlmCall, response: Any, arguments: Mapping[str, Any]) -> Any
         lambda: response.data if preloaded else None,
         wrap=lambda: _Response(response, call),
         encoded=not arguments.get("decode_content", True),
-        # None where the connection is none of `http.client`: HTTP/2, a browser's.
-        head_at=head_at(getattr(response, "_original_response", None)),
+        head_at=head,
     )
     return response if wrapped is None else wrapped
 
