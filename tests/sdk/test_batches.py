@@ -371,8 +371,11 @@ def test_no_answer_breaks_a_poll_or_a_result(data: st.DataObject) -> None:
     value = data.draw(json_values)
     for wire_format in registry.FORMATS:
         if wire_format.batch is not None:
-            wire_format.request(value, "/v1/batches/b", True)
-            wire_format.response(value, True)
+            asked = wire_format.request(value, "/v1/batches/b", True)
+            answered = wire_format.response(value, True)
+            assert all(
+                key.startswith(("gen_ai.", "llmtrace.")) for key in (asked.attributes | answered.attributes)
+            )
             for result in (value, *wire_format.batch.inlined(value)):
                 wire_format.batch.result(result)
 
