@@ -210,17 +210,30 @@ def test_no_recursion(captured: Captured) -> None:
     assert [record.body for record in captured.logs()].count("chatty") == 1
 
 
-def test_no_recursion_of_requests(caplog: pytest.LogCaptureFixture) -> None:
+_LOGS_ONCE = """
+import logging, sys
+import llmtrace
+
+class Names(logging.Handler):
+    def emit(self, record):
+        heard.append(record.name)
+
+heard = []
+logging.basicConfig(level="DEBUG", handlers=[Names()])
+llmtrace.init(endpoint=sys.argv[1], logs=True, logs_level="DEBUG", spool_dir="off")
+logging.getLogger("shop").error("one")
+assert llmtrace.flush(10)
+assert llmtrace.flush(10)
+print(any(name.startswith("urllib3") for name in heard), llmtrace.stats().logs)
+"""
+
+
+def test_no_recursion_of_requests() -> None:
+    """In a process of its own: tests before this one set up loggers of urllib3 to their liking."""
     with ReplayServer(Answer(headers={"content-type": "application/x-protobuf"})) as collector:
-        llmtrace.init(endpoint=collector.url, logs=True, logs_level="DEBUG", spool_dir="off")
-        # A set-up of a test before (the migrations of MLflow's database) may have disabled it.
-        logging.getLogger("urllib3.connectionpool").disabled = False
-        with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, "urllib3"):
-            logging.getLogger("shop").error("one")
-            assert llmtrace.flush(10)
-            assert llmtrace.flush(10)
-        assert any(record.name.startswith("urllib3") for record in caplog.records), "our requests are logged"
-        assert llmtrace.stats().logs == 1
+        program = [sys.executable, "-P", "-c", _LOGS_ONCE, collector.url]
+        ended = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.stdout.split() == ["True", "1"], ended.stderr  # our requests are logged, and are no logs
 
 
 def test_what_cannot_be_shown(captured: Captured) -> None:
