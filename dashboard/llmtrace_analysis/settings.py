@@ -17,6 +17,7 @@ from llmtrace.common.tls import TlsFiles
 from llmtrace_collector.pricing.currencies import ExchangeRate as ExchangeRate
 
 from .billing_settings import BillingSource
+from .rule_settings import AlertRule
 
 WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
 
@@ -323,6 +324,12 @@ class WatchSettings(CollectorConnection):
         "of many machines has new ones after every rollout.",
     )
 
+    rules: tuple[AlertRule, ...] = Field(
+        default=(),
+        max_length=500,
+        description="Alert rules and objectives of one's own ([[watch.rules]]).",
+    )
+
     billing: tuple[BillingSource, ...] = Field(
         default=(),
         description="Whose usage APIs are asked for spend that no span explains ([[watch.billing]]).",
@@ -395,6 +402,14 @@ class WatchSettings(CollectorConnection):
         description="Messages that wait for a receiver at most; beyond that the oldest are given up, those "
         "of incidents that are over first.",
     )
+
+    @field_validator("rules")
+    @classmethod
+    def _are_different(cls, rules: tuple[AlertRule, ...]) -> tuple[AlertRule, ...]:
+        slugs = [rule.slug for rule in rules]
+        if again := sorted({slug for slug in slugs if slugs.count(slug) > 1}):
+            raise ValueError(f"two rules are called {again[0]!r} (letters, digits and hyphens count alone)")
+        return rules
 
     @model_validator(mode="after")
     def _fits_together(self) -> WatchSettings:

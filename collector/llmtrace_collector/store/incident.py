@@ -53,7 +53,7 @@ class Incident(Record):
     incident_id: Annotated[str, Column(_TEXT, reported=False), InMessage("id")]
     project: Annotated[str, Column(_WORD), InMessage(longest=256), Field(max_length=256)] = "default"
     fingerprint: Annotated[str, Column(_TEXT), Field(max_length=512)]
-    kind: Annotated[Literal["anomaly", "abuse", "budget"], Column(_WORD), _SENT]
+    kind: Annotated[Literal["anomaly", "abuse", "budget", "rule"], Column(_WORD), _SENT]
     rule: Annotated[str, Column(_WORD), _SENT, Field(max_length=128)]
     severity: Annotated[Literal["warning", "critical"], Column(_WORD), _SENT]
     state: Annotated[

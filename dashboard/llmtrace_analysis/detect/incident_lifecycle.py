@@ -23,7 +23,7 @@ class Finding:
     """What a rule sees now. Texts hold no words of prompts: they reach people and other machines."""
 
     rule: str
-    kind: Literal["anomaly", "abuse", "budget"]
+    kind: Literal["anomaly", "abuse", "budget", "rule"]
     project: str
     dimensions: Mapping[str, str]
     metric: str

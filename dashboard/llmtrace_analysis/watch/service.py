@@ -187,12 +187,12 @@ class Watch:
                 self._close_client()
             else:
                 findings += of_rule
-                self._failing.pop(type(rule).__name__, None)
+                self._failing.pop(_name(rule), None)
         return findings, quiet_periods, failures
 
     def _report_failure(self, rule: Rule, error: Exception) -> None:
         """Log it once for each kind of error of a rule, not every few seconds."""
-        name, kind = type(rule).__name__, type(error).__name__
+        name, kind = _name(rule), type(error).__name__
         if self._failing.get(name) != kind:
             self._failing[name] = kind
             reason = " ".join(str(error).split())[:300]
@@ -301,6 +301,10 @@ def run(watch: Watch, stopping: threading.Event) -> None:
     watch.start_threads()
     while not stopping.wait(_REPORT_SECONDS):
         watch.demand_threads()
+
+
+def _name(rule: Rule) -> str:
+    return str(getattr(rule, "name", type(rule).__name__))
 
 
 def _urgency(change: Change) -> tuple[int, bool]:

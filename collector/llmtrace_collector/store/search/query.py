@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 
 from .conditions import Condition, Over, compile_spans, compile_traces
 from .fields import FIELDS
 from .times import ALWAYS, Moment, Period
-from .tree import And, Compare, Identifier, Match, Node, Or, Value, all_of, terms
+from .tree import And, Compare, Identifier, Match, Node, Not, Or, Value, all_of, terms
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,10 @@ class Search:
         return self.tree is not None and any(
             getattr(term, "field", "") in fields for term in terms(self.tree)
         )
+
+    def asks_only(self, fields: Collection[str]) -> bool:
+        """Whether every term asks for one of these fields: none is about words, ids or another field."""
+        return self.tree is None or all(getattr(term, "field", "") in fields for term in terms(self.tree))
 
     @property
     def trace_id(self) -> str:
@@ -62,6 +66,20 @@ class Search:
                 if any(texts)
             )
         )
+
+    def without(self, other: Search) -> Search:
+        """This search without what `other` finds; everything is left where that asks for nothing."""
+        return self if other.tree is None else self.narrowed(Not(other.tree))
+
+    def only_value(self, field: str) -> str:
+        """The one value of a field that all that is found must have; '' where several or none must."""
+        needed = self.tree.nodes if isinstance(self.tree, And) else (self.tree,)
+        values = [
+            node.values
+            for node in needed
+            if isinstance(node, Match) and node.field == field and len(node.values) == 1
+        ]
+        return values[0][0].text if len(values) == 1 and not values[0][0].pattern else ""
 
     def at_least(self, field: str, number: float) -> Search:
         """This search where a number (seconds, USD) is not less."""
