@@ -192,13 +192,9 @@ class AlertRule(BaseModel):
             (self.below, self.warn_below, False),
         ):
             if alert is not None and warning is not None and (warning > alert) == greater:
-                raise ValueError(
-                    "a warning has to come before the alert: warn_above <= above, warn_below >= below"
-                )
+                raise ValueError("a warning comes before its alert: warn_above <= above, warn_below >= below")
         if self.calendar and (self.rises_by is not None or self.falls_by is not None or self.anomaly):
-            raise ValueError(
-                "rises_by, falls_by and anomaly compare windows of one length: use a rolling window"
-            )
+            raise ValueError("rises_by, falls_by and anomaly need windows of one length: a rolling one")
         if self.anomaly and self.by is not None:
             raise ValueError("anomaly learns one series: leave by out")
         self._fits_source()

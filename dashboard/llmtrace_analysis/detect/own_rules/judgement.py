@@ -70,12 +70,7 @@ def _judged(rule: AlertRule, reading: Reading, before: Reading | None) -> Outsid
 
 
 def _relative(rule: AlertRule, before: Reading | None) -> list[tuple[Level, Side, float | None]]:
-    if (
-        before is None
-        or before.count < rule.min_calls
-        or not math.isfinite(before.value)
-        or before.value <= 0
-    ):
+    if before is None or before.count < rule.min_calls or not before.value > 0:
         return []
     up = None if rule.rises_by is None else before.value * (1 + rule.rises_by)
     down = None if rule.falls_by is None else before.value * (1 - rule.falls_by)

@@ -31,8 +31,8 @@ class BurnWindow(NamedTuple):
     level: Literal["warning", "alert"]
 
 
-#: As Google's SRE workbook has them for a budget of 30 days: 2 % in an hour, 5 % in six wake somebody; 10 % in
-#: a day or in three are for the next morning. The short window is a twelfth, so that it ends soon after.
+#: As Google's SRE workbook has them: 2 % of the budget in an hour, 5 % in six wake somebody; 10 % in a day or
+#: in three are for the next morning. The short window is a twelfth, so that it ends soon after.
 BURN_WINDOWS: tuple[BurnWindow, ...] = (
     BurnWindow(0.02, _HOUR, 300, "alert"),
     BurnWindow(0.05, 6 * _HOUR, 1800, "alert"),

@@ -23,6 +23,7 @@ _ROLLUP_FIELDS = frozenset(
         *("tag", "purpose"),
     }
 )
+_NOT_IN_ROLLUP = frozenset({"ttft.mean", "tpot.mean", "tpot.p50", "tpot.p95", "tpot.p99"})
 _DIGESTS = ("p50", "p95", "p99")
 
 
@@ -52,7 +53,7 @@ def source_of(rule: AlertRule, period: Period) -> Source:
         return _of_traces(rule, search.condition("traces", period))
     if rule.over == "spans":
         return _of_spans(rule, search.condition("spans", period))
-    if not rule.metric.startswith("tpot") and _fits_rollup(search):
+    if rule.metric not in _NOT_IN_ROLLUP and search.asks_only(_ROLLUP_FIELDS):
         return _of_rollup(rule, Search(search.tree).condition("spans"))
     return _of_calls(rule, search.condition("spans", period))
 
@@ -63,10 +64,6 @@ def _search(text: str) -> Search:
     if search.mentions("purpose") or search.names_an_id:
         return search
     return search.only(purpose=PURPOSE_PRODUCT)
-
-
-def _fits_rollup(search: Search) -> bool:
-    return search.asks_only(_ROLLUP_FIELDS)
 
 
 _ROLLUP_SUMS: Mapping[str, str] = MappingProxyType(
@@ -84,7 +81,6 @@ _ROLLUP_SUMS: Mapping[str, str] = MappingProxyType(
         "cached_tokens": "toFloat64(sum(CacheReadTokens))",
         "reasoning_tokens": "toFloat64(sum(ReasoningTokens))",
         "latency.mean": "sum(DurationSum) / 1e9 / sum(Calls)",
-        "ttft.mean": "quantilesTDigestMerge(0.5, 0.95, 0.99)(TtftDigest)[1]",
     }
 )
 _CALL_SUMS: Mapping[str, str] = MappingProxyType(
@@ -211,7 +207,8 @@ def _distribution(rule: AlertRule, columns: Mapping[str, str], sums: Mapping[str
     if rule.statistic == "mean":
         return f"sum(Weight * {column}) / {count}", count
     level = int(rule.statistic[1:]) / 100
-    return f"quantileExactWeightedIf({level})({column}, toUInt64(round(Weight)), {known})", count
+    # Of each span, as the rollup's digests are: what a sampled one stands for took about as long.
+    return f"quantileExactIf({level})({column}, {known})", count
 
 
 def _of_calls(rule: AlertRule, condition: Condition) -> Source:

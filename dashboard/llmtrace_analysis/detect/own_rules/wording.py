@@ -76,8 +76,8 @@ def overflow_finding(rule: AlertRule, outside: Sequence[Outside], now: int) -> F
 
 def objective_finding(rule: AlertRule, burns: Sequence[Burn], now: int) -> Finding:
     """The finding of an objective whose budget is used up too fast; `burns`: the most urgent first."""
-    burn = burns[0]
-    good = 1 - burn.counts.bad / burn.counts.total
+    burn, objective = burns[0], rule.objective or 0.0
+    good, span = 1 - burn.counts.bad / burn.counts.total, _span(burn.window.long)
     left = rule.objective_days / burn.rate
     return Finding(
         rule=rule.rule,
@@ -86,10 +86,10 @@ def objective_finding(rule: AlertRule, burns: Sequence[Burn], now: int) -> Findi
         dimensions={"name": rule.name},
         metric="burn_rate",
         severity=_severity(rule, burn.window.level),
-        title=f"{rule.name}: {good:.2%} good in {_span(burn.window.long)}, {rule.objective:.2%} is the objective",
+        title=f"{rule.name}: {good:.2%} good in {span}, {objective:.2%} is the objective",
         summary=(
-            f"{burn.counts.bad:g} of {burn.counts.total:g} {_WORDS[rule.over]} were not good ({rule.good}) in "
-            f"{_span(burn.window.long)}: the errors that {rule.objective_days} days allow are used up "
+            f"{burn.counts.bad:g} of {burn.counts.total:g} {_WORDS[rule.over]} were not good ({rule.good}) "
+            f"in {span}: the errors that {rule.objective_days} days allow are used up "
             f"{burn.rate:.1f} times too fast, all of them in {left:.1f} days. {_searched(rule)}"
         ),
         observed=burn.rate,
@@ -149,9 +149,9 @@ def _window(rule: AlertRule) -> str:
 
 def _span(seconds: int) -> str:
     hours = seconds // 3600
-    return (
-        "the last hour" if hours == 1 else f"the last {hours} hours" if hours < 48 else f"{hours // 24} days"
-    )
+    if hours >= 48:
+        return f"the last {hours // 24} days"
+    return "the last hour" if hours == 1 else f"the last {hours} hours"
 
 
 def _searched(rule: AlertRule) -> str:
