@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from pathlib import Path
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 from llmtrace import semconv
 from llmtrace.common.admin_key import AdminKeyMissing, find_admin_key
@@ -17,8 +14,9 @@ from llmtrace.common.tls import TlsFiles
 from llmtrace_collector.pricing.currencies import ExchangeRate as ExchangeRate
 
 from .billing_settings import BillingSource
-
-WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
+from .channel_settings import ChannelSettings, demand_unique_names
+from .channel_settings import Webhook as Webhook
+from .channel_settings import WebhookEvent as WebhookEvent
 
 
 class CollectorConnection(BaseModel):
@@ -88,51 +86,6 @@ class CollectorConnection(BaseModel):
 
 def _text(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
-
-
-class Webhook(BaseModel):
-    """One receiver of incidents, addressed as Standard Webhooks (standardwebhooks.com) describe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str = Field(description="http(s) address that events are POSTed to.")
-    secret: SecretStr = Field(
-        description="Signing secret shared with the receiver: `whsec_` and base64 of 24 to 64 random bytes."
-    )
-    events: tuple[WebhookEvent, ...] = Field(
-        default=("incident.opened", "incident.resolved"),
-        min_length=1,
-        description="Events to send; also possible: incident.acknowledged.",
-    )
-    allow_private: bool = Field(
-        default=False, description="Whether this url may lead to a loopback or private address."
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be a http:// or https:// address with a host")
-        if parts.username or parts.password:
-            raise ValueError("must not carry user or password: receivers verify the signature instead")
-        return url
-
-    @field_validator("secret")
-    @classmethod
-    def _is_signing_secret(cls, secret: SecretStr) -> SecretStr:
-        text = secret.get_secret_value()
-        try:
-            size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True))
-        except binascii.Error:
-            size = 0
-        if not text.startswith("whsec_") or not 24 <= size <= 64:
-            raise ValueError(
-                "must be `whsec_` and base64 of 24 to 64 bytes; "
-                'make one with: python -c "import base64, secrets; '
-                "print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
-            )
-        return secret
 
 
 class WatchSettings(CollectorConnection):
@@ -358,6 +311,10 @@ class WatchSettings(CollectorConnection):
     webhooks: tuple[Webhook, ...] = Field(
         default=(), description="Receivers of incidents ([[watch.webhooks]])."
     )
+    channels: tuple[ChannelSettings, ...] = Field(
+        default=(),
+        description="Whom alerts are sent to, by which service ([[watch.channels]]); webhooks are one kind.",
+    )
     allow_private_webhooks: bool = Field(
         default=False,
         description="Whether every webhook may lead to a loopback or private address.",
@@ -398,6 +355,7 @@ class WatchSettings(CollectorConnection):
 
     @model_validator(mode="after")
     def _fits_together(self) -> WatchSettings:
+        demand_unique_names(self.channels)
         if self.window_outside > self.window_buckets:
             raise ValueError("window_outside must not exceed window_buckets: that many can never be outside")
         buckets = self.lookback_minutes * 60 // self.bucket_seconds

@@ -120,8 +120,9 @@ def watch(context: click.Context) -> None:
     """Look for anomalies and abuse every few seconds; open incidents and send webhooks."""
     settings = read_settings(context, "analysis")
     with needs("analysis"):
+        from llmtrace_analysis.alerts.channels.from_settings import ChannelUnusable
         from llmtrace_analysis.watch.app import serve
-    _run("analysis", serve, settings.watch, source=settings.watch.tls_files())
+    _run("analysis", serve, settings.watch, (ChannelUnusable,), source=settings.watch.tls_files())
 
 
 @click.command(

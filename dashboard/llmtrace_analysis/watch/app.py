@@ -11,12 +11,11 @@ from dataclasses import fields
 from functools import partial
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_analysis.alerts.attempt_log import AttemptLog
 from llmtrace_analysis.alerts.backlog import Bounds, RetryPolicy
-from llmtrace_analysis.alerts.channels.webhook import WebhookChannel
+from llmtrace_analysis.alerts.channels.from_settings import channel_named, channel_names
 from llmtrace_analysis.alerts.delivery import Receiver
 from llmtrace_analysis.alerts.metrics import DeliveryMetrics
 from llmtrace_analysis.alerts.outbox import Outbox
@@ -147,7 +146,7 @@ def build_outbox(
     is_settled: Callable[[Sequence[str]], bool],
 ) -> Outbox:
     """The receivers; `write` takes each attempt (the body of `POST /v1/deliveries`), `is_settled` says
-    whether any of these deliveries is recorded as done with.
+    whether any of these deliveries is recorded as done with. Raises ChannelUnusable.
     """
     retry = RetryPolicy(
         attempts=settings.webhook_attempts,
@@ -157,25 +156,20 @@ def build_outbox(
     )
     bounds = Bounds(messages=settings.webhook_backlog, seconds=settings.webhook_window_minutes * 60)
     attempt_log = AttemptLog(write)
-    receivers = []
-    for number, webhook in enumerate(settings.webhooks, 1):
-        channel = WebhookChannel(
-            webhook,
-            allow_private=settings.allow_private_webhooks,
-            timeout_seconds=settings.webhook_timeout_seconds,
+    receivers = [
+        Receiver(
+            channel,
+            name=name,
+            retry=retry,
+            bounds=bounds,
+            dashboard_url=settings.dashboard_url,
+            record=attempt_log.add,
+            is_settled=is_settled,
+            metrics=metrics,
         )
-        receivers.append(
-            Receiver(
-                channel,
-                name=f"{number} {urlsplit(webhook.url).netloc}",
-                retry=retry,
-                bounds=bounds,
-                dashboard_url=settings.dashboard_url,
-                record=attempt_log.add,
-                is_settled=is_settled,
-                metrics=metrics,
-            )
-        )
+        for name in channel_names(settings)
+        for channel in [channel_named(settings, name)]
+    ]
     return Outbox(receivers, attempt_log, window_seconds=bounds.seconds)
 
 
