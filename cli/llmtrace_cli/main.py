@@ -52,8 +52,8 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, detect, alerts, test,
-    cost, config, keys, store, backup, restore):  # fmt: skip
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, detect, alerts,
+    test, cost, config, keys, store, backup, restore):  # fmt: skip
     cli.add_command(command)
 
 

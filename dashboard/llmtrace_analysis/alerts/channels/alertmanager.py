@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from llmtrace_analysis.alerts.messages import AlertMessage
 from llmtrace_collector.store.incident import to_iso
 
 from .base import Outcome
-from .http_sender import HttpSender
+from .http_sender import Answer, HttpSender, Request, by_status
 from .service_channel import ServiceChannel
 from .texts import content_of, fit
 
@@ -48,28 +50,15 @@ def annotations_of(message: AlertMessage) -> dict[str, str]:
     return {name: fit(value, _ANNOTATION) for name, value in texts.items() if value}
 
 
-def alerts_of(message: AlertMessage, now: float) -> list[dict[str, Any]]:
-    """The incident as the API takes it: firing for some minutes from `now` (Unix seconds), or over.
-
-    The severity is a label, for routes go by it, and labels identify: what the incident was before it
-    escalated is a different alert, which is said to be over.
-    """
-    incident = message.incident
-    is_over = message.event == "incident.resolved"
-    alerts = []
-    for severity in _SEVERITIES:
-        lasts = not is_over and severity == incident.severity
-        ended = max(incident.ended_at, incident.opened_at + 0.001) if is_over else now
-        alerts.append(
-            {
-                "labels": labels_of(message, severity),
-                "annotations": annotations_of(message),
-                "startsAt": to_iso(incident.opened_at),
-                "endsAt": to_iso(now + _LASTS_SECONDS if lasts else min(ended, now)),
-                "generatorURL": message.links.incident,
-            }
-        )
-    return alerts
+def alert_of(message: AlertMessage, severity: str, ends_at: float) -> dict[str, Any]:
+    """The incident as the API takes it, until `ends_at` (Unix seconds)."""
+    return {
+        "labels": labels_of(message, severity),
+        "annotations": annotations_of(message),
+        "startsAt": to_iso(message.incident.opened_at),
+        "endsAt": to_iso(max(ends_at, message.incident.opened_at + 0.001)),
+        "generatorURL": message.links.incident,
+    }
 
 
 def webhook_of(message: AlertMessage) -> dict[str, Any]:
@@ -124,9 +113,19 @@ class AlertmanagerWebhook(ServiceChannel):
 
 
 class AlertmanagerChannel(AlertmanagerWebhook):
-    """An Alertmanager, by its API v2."""
+    """An Alertmanager, by its API v2.
+
+    The severity is a label, for routes go by it, and labels identify: what an incident was before it
+    escalated is an alert of its own there, which is said to be over. What never fired is not, for receivers
+    would be notified of its end.
+    """
 
     repeat_seconds = _REPEAT_SECONDS
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._alerts_url = f"{self._url.rstrip('/')}/api/v2/alerts"
+        self._firing: dict[str, set[str]] = {}
 
     def send(self, message: AlertMessage) -> Outcome:
         """Post the incident's alerts."""
@@ -135,8 +134,47 @@ class AlertmanagerChannel(AlertmanagerWebhook):
     def repeat(self, messages: Sequence[AlertMessage]) -> Outcome:
         """Post the alerts of incidents that last, which Alertmanager forgets when it is not sent them."""
         now = time.time()
-        alerts = [alert for message in messages for alert in alerts_of(message, now)]
-        return self._post(f"{self._url.rstrip('/')}/api/v2/alerts", alerts, headers=self._headers)
+        alerts: list[dict[str, Any]] = []
+        firing: dict[str, set[str]] = {}
+        for message in messages:
+            incident = message.incident
+            is_over = message.event == "incident.resolved"
+            before = self._severities_of(incident.incident_id, message.event)
+            ends_at = min(incident.ended_at, now) if is_over else now + _LASTS_SECONDS
+            alerts.append(alert_of(message, incident.severity, ends_at))
+            alerts += [alert_of(message, other, min(ends_at, now)) for other in before - {incident.severity}]
+            firing[incident.incident_id] = set() if is_over else {incident.severity}
+        outcome = self._post(self._alerts_url, alerts, headers=self._headers)
+        if outcome.ok:
+            self._firing.update(firing)
+            self._firing = {name: severities for name, severities in self._firing.items() if severities}
+        return outcome
+
+    def _severities_of(self, incident_id: str, event: str) -> set[str]:
+        """Those that the incident's alerts there have; an earlier watch may have sent them."""
+        if incident_id not in self._firing and event != "incident.opened":
+            query = urlencode({"filter": f'incident="{incident_id}"'})
+            request = Request(f"{self._alerts_url}?{query}", b"", self._headers, method="GET")
+            found: set[str] = set()
+
+            def read(answer: Answer) -> Outcome:
+                found.update(_severities(answer))
+                return by_status(answer)
+
+            self._sender.send(request, read)
+            return found
+        return self._firing.get(incident_id, set())
+
+
+def _severities(answer: Answer) -> Iterator[str]:
+    try:
+        alerts = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        return
+    for alert in alerts if isinstance(alerts, list) else ():
+        labels = alert.get("labels") if isinstance(alert, dict) else None
+        if isinstance(labels, dict) and labels.get("severity") in _SEVERITIES:
+            yield labels["severity"]
 
 
 def authorization_of(username: str, secret: str) -> str:

@@ -21,6 +21,7 @@ from llmtrace.common.tls import TlsFiles
 from llmtrace_analysis.alerts.messages import AlertMessage, message_id_of
 
 from .base import Outcome
+from .http_sender import LONGEST_ERROR
 from .redaction import redacted
 from .texts import Content, content_of, fit, to_html
 from .url_guard import AddressRefused, check_literal, resolve_host
@@ -112,7 +113,7 @@ class EmailChannel:
         outcome = self._outcome(mail_of(message, self._sender, self._recipients))
         return replace(
             outcome,
-            error=redacted(outcome.error, self._secrets),
+            error=redacted(outcome.error, self._secrets)[:LONGEST_ERROR],
             duration_ms=(time.monotonic() - started) * 1000,
         )
 
@@ -261,7 +262,7 @@ def _refused(code: int, text: bytes | str, *, final: bool = False) -> Outcome:
     return Outcome(
         ok=False,
         status=max(0, code),
-        error=f"answered {code}: {' '.join(words.split())[:200]}",
+        error=f"answered {code}: {' '.join(words.split())}",
         is_refusal=code >= 500 and not final,
         final=final,
     )

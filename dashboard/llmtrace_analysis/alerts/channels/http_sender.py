@@ -26,6 +26,9 @@ _USER_AGENT = "llmtrace-watch"
 #: Of an answer's body; more says nothing more.
 _LONGEST_ANSWER = 16_384
 
+#: Cut once secrets are out of it, so that no half of any is left.
+LONGEST_ERROR = 300
+
 #: Client errors that are the receiver's state, not the message's: too slow, too early, too many.
 _NOT_NOW = (408, 425, 429)
 
@@ -102,7 +105,7 @@ class HttpSender:
         outcome = self._outcome(request, judge)
         return replace(
             outcome,
-            error=redacted(outcome.error, self._secrets),
+            error=redacted(outcome.error, self._secrets)[:LONGEST_ERROR],
             duration_ms=(time.monotonic() - started) * 1000,
         )
 

@@ -61,7 +61,7 @@ def by_code(answer: Answer, field: str, busy: Collection[int], pause: float) -> 
     return Outcome(
         ok=False,
         status=answer.status,
-        error=f"{field} {code}: {str(text)[:200]}",
+        error=f"{field} {code}: {text}",
         retry_after=(answer.retry_after or pause) if is_busy else answer.retry_after,
         is_refusal=not is_busy,
     )

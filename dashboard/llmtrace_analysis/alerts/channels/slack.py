@@ -175,7 +175,7 @@ class SlackBot(ServiceChannel):
             return by_status(answer)
         if self._answered.get("ok") is True:
             return Outcome(ok=True, status=answer.status)
-        error = str(self._answered.get("error", "the answer is not Slack's"))[:100]
+        error = str(self._answered.get("error", "the answer is not Slack's"))
         return Outcome(
             ok=False,
             status=answer.status,
