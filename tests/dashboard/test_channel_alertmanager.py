@@ -40,8 +40,8 @@ class Running:
     notified: HttpReceiver
 
     def alerts(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts").raise_for_status().json()
-        return found
+        alerts: list[dict[str, Any]] = httpx.get(f"{self.url}/api/v2/alerts").raise_for_status().json()
+        return alerts
 
     def notifications(self) -> list[tuple[str, str, str]]:
         """(status, title, severity) of every alert that receivers were notified of."""

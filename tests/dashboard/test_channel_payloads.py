@@ -97,10 +97,10 @@ def cut_of(text: str, whole: str) -> bool:
 
 @given(hostile)
 def test_plain_texts_are_a_line_that_shows_all_it_has(text: str) -> None:
-    said = plain(text)
-    assert said == " ".join(said.split())
-    assert not any(unicodedata.category(sign) in ("Cc", "Zl", "Zp", "Cs") for sign in said)
-    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f]", said)
+    line = plain(text)
+    assert line == " ".join(line.split())
+    assert not any(unicodedata.category(sign) in ("Cc", "Zl", "Zp", "Cs") for sign in line)
+    assert not re.search("[\u202a-\u202e\u2066-\u2069\u200e\u200f]", line)
 
 
 @given(hostile, st.integers(1, 60), st.booleans(), st.sampled_from([str, to_html, to_mrkdwn, to_markdown]))
@@ -108,30 +108,30 @@ def test_what_is_cut_is_within_the_limit_and_no_escape_is_cut_through(
     text: str, limit: int, in_bytes: bool, escape: Any
 ) -> None:
     text = plain(text)
-    shown = fit(text, limit, escape, in_bytes=in_bytes)
-    assert (len(shown.encode()) if in_bytes else len(shown)) <= limit
+    escaped = fit(text, limit, escape, in_bytes=in_bytes)
+    assert (len(escaped.encode()) if in_bytes else len(escaped)) <= limit
     beginnings = {escape(text)} | {escape(text[:end]) + ELLIPSIS for end in range(len(text))} | {""}
-    assert shown in beginnings
+    assert escaped in beginnings
 
 
 @given(hostile)
 def test_markdown_reads_back_as_what_was_said(text: str) -> None:
-    said = plain(text)
-    tokens = MarkdownIt("commonmark").parse(to_markdown(said))
+    line = plain(text)
+    tokens = MarkdownIt("commonmark").parse(to_markdown(line))
     kinds = [token.type for token in tokens]
     assert kinds in ([], ["paragraph_open", "inline", "paragraph_close"]), kinds
     children = [child for token in tokens for child in token.children or ()]
     assert all(child.type in ("text", "text_special") for child in children)
-    assert "".join(child.content for child in children) == said
-    assert "{{" not in to_markdown(said)
+    assert "".join(child.content for child in children) == line
+    assert "{{" not in to_markdown(line)
 
 
 @given(hostile)
 def test_full_width_look_alikes_format_nothing_and_read_back(text: str) -> None:
-    said = plain(text)
-    shown = to_full_width(said)
-    assert not re.search(r"[<>\[\]`*_#!~|\\]", shown)
-    assert unicodedata.normalize("NFKC", shown) == unicodedata.normalize("NFKC", said)
+    line = plain(text)
+    escaped = to_full_width(line)
+    assert not re.search(r"[<>\[\]`*_#!~|\\]", escaped)
+    assert unicodedata.normalize("NFKC", escaped) == unicodedata.normalize("NFKC", line)
 
 
 # Slack
@@ -280,8 +280,8 @@ def test_chats_get_no_more_bytes_than_they_take(incident: Incident, event: Webho
 def walk(value: Any) -> list[dict[str, Any]]:
     """Every object in a value."""
     if isinstance(value, dict):
-        return [value, *(found for child in value.values() for found in walk(child))]
-    return [found for child in value for found in walk(child)] if isinstance(value, list) else []
+        return [value, *(item for child in value.values() for item in walk(child))]
+    return [item for child in value for item in walk(child)] if isinstance(value, list) else []
 
 
 def test_the_signatures_are_those_that_the_services_compute() -> None:
@@ -324,14 +324,14 @@ class Text(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.tags: list[str] = []
-        self.said: list[str] = []
+        self.pieces: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         assert all(name == "href" and (value or "").startswith(DASHBOARD) for name, value in attrs)
 
     def handle_data(self, data: str) -> None:
-        self.said.append(data)
+        self.pieces.append(data)
 
 
 @settings(max_examples=60)
@@ -356,13 +356,13 @@ def test_mails_read_back_and_are_one_thread(incident: Incident, event: WebhookEv
     parser = Text()
     parser.feed(marked_up)
     assert set(parser.tags) <= {"html", "body", "h3", "p", "table", "tr", "td", "ul", "li", "a"}
-    assert plain(incident.summary) in "".join(parser.said)
+    assert plain(incident.summary) in "".join(parser.pieces)
 
 
 @both
 def test_every_channel_says_the_period(event: WebhookEvent) -> None:
     event_message = message(event=event)
-    said = [
+    line = [
         json.dumps(slack.payload_of(event_message)),
         json.dumps(teams.payload_of(event_message)),
         chinese_chats.wecom_payload(event_message)["markdown"]["content"],
@@ -371,5 +371,5 @@ def test_every_channel_says_the_period(event: WebhookEvent) -> None:
         email_channel.mail_of(event_message, "a@example.org", ("b@example.org",)).as_string(),
     ]
     end = "07:59:55" if event == "incident.resolved" else "07:59:50"
-    for text in said:
+    for text in line:
         assert re.search(f"2027-01-15 07:59:00 to {end} UTC", text.replace("\\-", "-").replace("=\n", ""))

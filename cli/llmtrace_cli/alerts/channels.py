@@ -40,7 +40,7 @@ Examples:
 def channels(context: click.Context, fmt: str, output: Path | None) -> None:
     """List the channels of the settings, webhooks first.
 
-    Addresses and secrets are not shown: of an address the host, of a secret where it comes from.
+    Addresses and secrets are not label: of an address the host, of a secret where it comes from.
     """
     settings = read_settings(context, "analysis")
     with needs("analysis"):
@@ -51,7 +51,7 @@ def channels(context: click.Context, fmt: str, output: Path | None) -> None:
 
 
 def _rows(settings: WatchSettings) -> Iterator[Sequence[str]]:
-    from llmtrace_analysis.alerts.channels.from_settings import channel_names, shown_host
+    from llmtrace_analysis.alerts.channels.from_settings import channel_names, host_of
 
     names = channel_names(settings)
     for name, webhook in zip(names, settings.webhooks, strict=False):
@@ -61,7 +61,7 @@ def _rows(settings: WatchSettings) -> Iterator[Sequence[str]]:
         yield (
             channel.name,
             channel.kind,
-            shown_host(channel),
+            host_of(channel),
             channel.url_origin,
             channel.secret_origin,
             ", ".join(event.removeprefix("incident.") for event in channel.events),

@@ -96,14 +96,14 @@ class AlertmanagerWebhook(ServiceChannel):
     def __init__(
         self,
         name: str,
-        shown: str,
+        label: str,
         events: Collection[str],
         sender: HttpSender,
         url: str,
         authorization: str,
     ) -> None:
         """`authorization`: the header's value, empty for none."""
-        super().__init__(name, shown, events, sender)
+        super().__init__(name, label, events, sender)
         self._url = url
         self._headers = {"Authorization": authorization} if authorization else {}
 
@@ -155,14 +155,14 @@ class AlertmanagerChannel(AlertmanagerWebhook):
         if incident_id not in self._firing and event != "incident.opened":
             query = urlencode({"filter": f'incident="{incident_id}"'})
             request = Request(f"{self._alerts_url}?{query}", b"", self._headers, method="GET")
-            found: set[str] = set()
+            severities: set[str] = set()
 
             def read(answer: Answer) -> Outcome:
-                found.update(_severities(answer))
+                severities.update(_severities(answer))
                 return by_status(answer)
 
             self._sender.send(request, read)
-            return found
+            return severities
         return self._firing.get(incident_id, set())
 
 

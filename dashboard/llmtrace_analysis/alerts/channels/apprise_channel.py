@@ -51,7 +51,7 @@ class AppriseChannel:
     def __init__(
         self,
         name: str,
-        shown: str,
+        label: str,
         events: Collection[str],
         *,
         url: str,
@@ -64,7 +64,7 @@ class AppriseChannel:
         if importlib.util.find_spec("apprise") is None:
             raise AppriseMissing(f"channel {name}: {_NEEDED}")
         self.url = name
-        self.redacted_url = shown
+        self.redacted_url = label
         self.events = events
         self.gone = False
         self.timeout_seconds = timeout_seconds
@@ -101,8 +101,8 @@ class AppriseChannel:
             ok, error = False, f"{type(failure).__name__}: {failure}"
         else:
             ok = process.returncode == 0
-            said = " ".join(process.stderr.decode("utf-8", errors="replace").split())
-            error = "" if ok else f"apprise: {redacted(said, self._secrets)[-300:] or 'not sent'}"
+            output = " ".join(process.stderr.decode("utf-8", errors="replace").split())
+            error = "" if ok else f"apprise: {redacted(output, self._secrets)[-300:] or 'not sent'}"
         return Outcome(
             ok=ok, error=redacted(error, self._secrets), duration_ms=(time.monotonic() - started) * 1000
         )

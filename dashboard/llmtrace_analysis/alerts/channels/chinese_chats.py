@@ -56,8 +56,8 @@ def markdown_of(content: Content, most_bytes: int, headline: str) -> str:
 class WeComChannel(ServiceChannel):
     """A bot of a WeCom group; its address holds the key."""
 
-    def __init__(self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str) -> None:
-        super().__init__(name, shown, events, sender)
+    def __init__(self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str) -> None:
+        super().__init__(name, label, events, sender)
         self._url = url
 
     def send(self, message: AlertMessage) -> Outcome:
@@ -77,10 +77,10 @@ class DingTalkChannel(ServiceChannel):
     """A bot of a DingTalk group; its address holds the token."""
 
     def __init__(
-        self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str, secret: str
+        self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str, secret: str
     ) -> None:
         """`secret`: the signing secret (SEC…), empty where the bot has none."""
-        super().__init__(name, shown, events, sender)
+        super().__init__(name, label, events, sender)
         self._url, self._secret = url, secret
 
     def send(self, message: AlertMessage) -> Outcome:
@@ -119,10 +119,10 @@ class FeishuChannel(ServiceChannel):
     """A bot of a group of Feishu or Lark; its address holds the key."""
 
     def __init__(
-        self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str, secret: str
+        self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str, secret: str
     ) -> None:
         """`secret`: the signing secret, empty where the bot has none."""
-        super().__init__(name, shown, events, sender)
+        super().__init__(name, label, events, sender)
         self._url, self._secret = url, secret
 
     def send(self, message: AlertMessage) -> Outcome:

@@ -74,7 +74,7 @@ class EmailChannel:
     def __init__(
         self,
         name: str,
-        shown: str,
+        label: str,
         events: Collection[str],
         *,
         url: str,
@@ -94,7 +94,7 @@ class EmailChannel:
         """
         parts = urlsplit(url)
         self.url = name
-        self.redacted_url = shown
+        self.redacted_url = label
         self.events = events
         self.gone = False
         self.timeout_seconds = timeout_seconds

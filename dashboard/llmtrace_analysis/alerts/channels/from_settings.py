@@ -26,7 +26,7 @@ class ChannelUnusable(ValueError):
     """A channel cannot be made of its settings; the message names it and the remedy, and holds no secret."""
 
 
-def shown_host(settings: ChannelSettings) -> str:
+def host_of(settings: ChannelSettings) -> str:
     """The host that a channel leads to; empty where it is not known, or part of a secret."""
     try:
         return "" if settings.kind == "apprise" else urlsplit(settings.find_url()).hostname or ""
@@ -34,9 +34,9 @@ def shown_host(settings: ChannelSettings) -> str:
         return ""
 
 
-def shown_url(settings: ChannelSettings) -> str:
+def label_of(settings: ChannelSettings) -> str:
     """What people see of where a channel leads: its kind, its name and the host."""
-    host = shown_host(settings)
+    host = host_of(settings)
     return f"{settings.kind}:{settings.name}" + (f" ({host})" if host else "")
 
 
@@ -84,19 +84,19 @@ def _channel_of(settings: ChannelSettings, allow_private: bool, timeout_seconds:
     hides_url = settings.kind in SECRET_URLS or settings.kind == "webhook"
     secrets = [*_secrets(secret, url if hides_url else "")]
     secrets += [*_secrets("", proxy), *([authorization] if authorization else [])]
-    name, events, shown = settings.name, settings.events, shown_url(settings)
+    name, events, label = settings.name, settings.events, label_of(settings)
     allowed = settings.allow_private or allow_private
     match settings.kind:
         case "email":
             return EmailChannel(
-                name, shown, events, url=url, sender=settings.sender, recipients=settings.recipients,
+                name, label, events, url=url, sender=settings.sender, recipients=settings.recipients,
                 username=settings.username, password=secret, allow_private=allowed,
                 allow_plain_text=settings.allow_plain_text, certificate=settings.certificate, proxy=proxy,
                 secrets=secrets, timeout_seconds=timeout_seconds,
             )  # fmt: skip
         case "apprise":
             return AppriseChannel(
-                name, shown, events, url=url, certificate=settings.certificate, proxy=proxy,
+                name, label, events, url=url, certificate=settings.certificate, proxy=proxy,
                 secrets=secrets, timeout_seconds=timeout_seconds,
             )  # fmt: skip
     sender = HttpSender(
@@ -111,23 +111,23 @@ def _channel_of(settings: ChannelSettings, allow_private: bool, timeout_seconds:
         case "webhook":
             return WebhookChannel(url, secret, events, sender)
         case "slack" if settings.is_bot:
-            return SlackBot(name, shown, events, sender, url, secret, settings.slack_channel)
+            return SlackBot(name, label, events, sender, url, secret, settings.slack_channel)
         case "slack":
-            return SlackWebhook(name, shown, events, sender, url)
+            return SlackWebhook(name, label, events, sender, url)
         case "teams":
-            return TeamsChannel(name, shown, events, sender, url)
+            return TeamsChannel(name, label, events, sender, url)
         case "pagerduty":
-            return PagerDutyChannel(name, shown, events, sender, url, secret)
+            return PagerDutyChannel(name, label, events, sender, url, secret)
         case "jsm":
-            return JsmChannel(name, shown, events, sender, url, secret)
+            return JsmChannel(name, label, events, sender, url, secret)
         case "alertmanager":
             kind = AlertmanagerChannel if settings.message_format == "api" else AlertmanagerWebhook
-            return kind(name, shown, events, sender, url, authorization)
+            return kind(name, label, events, sender, url, authorization)
         case "wecom":
-            return WeComChannel(name, shown, events, sender, url)
+            return WeComChannel(name, label, events, sender, url)
         case "dingtalk":
-            return DingTalkChannel(name, shown, events, sender, url, secret)
-    return FeishuChannel(name, shown, events, sender, url, secret)
+            return DingTalkChannel(name, label, events, sender, url, secret)
+    return FeishuChannel(name, label, events, sender, url, secret)
 
 
 def _secrets(secret: str, url: str) -> Sequence[str]:

@@ -26,10 +26,10 @@ def alert_of(message: AlertMessage) -> dict[str, Any]:
     details: dict[str, str] = {}
     room = _DETAILS
     for name, value in content.facts:
-        shown = fit(value, _DETAIL, to_html)
-        room -= len(name) + len(shown)
+        escaped = fit(value, _DETAIL, to_html)
+        room -= len(name) + len(escaped)
         if room >= 0:
-            details[fit(name, 100, to_html)] = shown
+            details[fit(name, 100, to_html)] = escaped
     return {
         "message": fit(content.title, _MESSAGE, to_html) or incident.rule,
         "alias": incident.incident_id,
@@ -46,9 +46,9 @@ class JsmChannel(ServiceChannel):
     """An API integration of Jira Service Management, by its key."""
 
     def __init__(
-        self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str, key: str
+        self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str, key: str
     ) -> None:
-        super().__init__(name, shown, events, sender)
+        super().__init__(name, label, events, sender)
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"GenieKey {key}"}
 

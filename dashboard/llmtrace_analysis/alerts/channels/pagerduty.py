@@ -54,9 +54,9 @@ class PagerDutyChannel(ServiceChannel):
     """A service of PagerDuty, by its integration key."""
 
     def __init__(
-        self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str, routing_key: str
+        self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str, routing_key: str
     ) -> None:
-        super().__init__(name, shown, events, sender)
+        super().__init__(name, label, events, sender)
         self._url, self._routing_key = url, routing_key
 
     def send(self, message: AlertMessage) -> Outcome:

@@ -13,10 +13,10 @@ from .http_sender import Answer, HttpSender, Judge, Request, by_status
 class ServiceChannel:
     """A channel that is told from others by its name, and speaks JSON over http(s)."""
 
-    def __init__(self, name: str, shown: str, events: Collection[str], sender: HttpSender) -> None:
-        """`shown`: what people see of where it leads."""
+    def __init__(self, name: str, label: str, events: Collection[str], sender: HttpSender) -> None:
+        """`label`: what people see of where it leads."""
         self.url = name
-        self.redacted_url = shown
+        self.redacted_url = label
         self.events = events
         self.gone = False
         self.timeout_seconds = sender.timeout_seconds

@@ -89,8 +89,8 @@ def payload_of(message: AlertMessage) -> dict[str, Any]:
 class SlackWebhook(ServiceChannel):
     """An incoming webhook of Slack, whose address is a secret."""
 
-    def __init__(self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str) -> None:
-        super().__init__(name, shown, events, sender)
+    def __init__(self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str) -> None:
+        super().__init__(name, label, events, sender)
         self._url = url
 
     def send(self, message: AlertMessage) -> Outcome:
@@ -104,7 +104,7 @@ class SlackBot(ServiceChannel):
     def __init__(
         self,
         name: str,
-        shown: str,
+        label: str,
         events: Collection[str],
         sender: HttpSender,
         url: str,
@@ -112,7 +112,7 @@ class SlackBot(ServiceChannel):
         slack_channel: str,
     ) -> None:
         """`url`: of the API; `slack_channel`: the id of the channel to write to."""
-        super().__init__(name, shown, events, sender)
+        super().__init__(name, label, events, sender)
         self._api, self._channel = url.rstrip("/"), slack_channel
         self._headers = {
             "Authorization": f"Bearer {token}",
@@ -124,7 +124,7 @@ class SlackBot(ServiceChannel):
     def send(self, message: AlertMessage) -> Outcome:
         """Post the incident, or update its post. Where that is gone, it is posted anew."""
         incident_id = message.incident.incident_id
-        post = self._posts.get(incident_id) or self._found_post(message)
+        post = self._posts.get(incident_id) or self._earlier_post(message)
         payload = {
             **payload_of(message),
             "channel": self._channel,
@@ -142,7 +142,7 @@ class SlackBot(ServiceChannel):
             self._posts[incident_id] = self._answered["ts"]
         return outcome
 
-    def _found_post(self, message: AlertMessage) -> str:
+    def _earlier_post(self, message: AlertMessage) -> str:
         """The post about an incident that an earlier watch has written; empty where there is none, or the bot
         may not read the channel. An opening that came first is not searched for.
         """

@@ -66,8 +66,8 @@ def payload_of(message: AlertMessage) -> dict[str, Any]:
 class TeamsChannel(ServiceChannel):
     """A workflow of Teams; its address carries a signature and is a secret."""
 
-    def __init__(self, name: str, shown: str, events: Collection[str], sender: HttpSender, url: str) -> None:
-        super().__init__(name, shown, events, sender)
+    def __init__(self, name: str, label: str, events: Collection[str], sender: HttpSender, url: str) -> None:
+        super().__init__(name, label, events, sender)
         self._url = url
 
     def send(self, message: AlertMessage) -> Outcome:
