@@ -28,9 +28,12 @@ from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.detect.scans.message_scan import MessageScan
+from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
+from llmtrace_analysis.detect.watched.level_rule import LevelRule
 from llmtrace_analysis.settings import WatchSettings
 
 from .health import Health, HealthServer
+from .series_metrics import add_series_metrics
 from .service import Pace, Watch, run
 from .unseen_spend import UnseenSpendCheck
 
@@ -86,8 +89,10 @@ def build(settings: WatchSettings) -> Watch:
     scan = MessageScan(
         open_reader, settings.purposes, settings.injection_window_seconds, settings.interval_seconds
     )
-    rules = build_rules(settings, collector, scan)
-    rule_threads = []
+    levels = build_level_rule(settings)
+    add_series_metrics(levels, health.registry)
+    rules = build_rules(settings, collector, scan, levels)
+    rule_threads = [levels.thread]
     if settings.billing:
         check = build_unseen_spend_check(settings)
         rules.append(check)
@@ -110,11 +115,19 @@ def build(settings: WatchSettings) -> Watch:
     )
 
 
-def build_rules(settings: WatchSettings, collector: CollectorClient, scan: MessageScan) -> list[Rule]:
+def build_level_rule(settings: WatchSettings) -> LevelRule:
+    """What judges every minute of all series."""
+    return LevelRule(partial(connect_reader, settings), settings.purposes, Sensitivity())
+
+
+def build_rules(
+    settings: WatchSettings, collector: CollectorClient, scan: MessageScan, levels: LevelRule
+) -> list[Rule]:
     """Every rule, in the order of evaluation."""
     anomalies = anomaly_parameters(settings)
     return [
         AnomalyRule(anomalies, settings.purposes),
+        levels,
         FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
         InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
