@@ -7,6 +7,7 @@ of them. Rollups, defaults and indexes are the shipped ones. `watch_reports` say
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +22,12 @@ DAY = 1440
 
 _TABLE = """CREATE TABLE benchmark_minutes (
     Minute UInt32, Flow UInt32, Project String, Service String, Provider String, Model String, Traces UInt32,
-    Slow Float64, Late Float64, Failing Float64, ToolFailing Float64, Tokens Float64
+    Slow Float64, Late Float64, Failing Float64, ToolFailing Float64, Tokens Float64,
+    Steps UInt8
 ) ENGINE = Memory"""
 
-#: Minutes that one INSERT makes spans of, at one flow.
-_AT_ONCE = 4 * DAY
+#: Minutes that one INSERT makes spans of, at one flow and trace a minute.
+_AT_ONCE = 20 * DAY
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Flow:
     model: str = "gpt-4o-mini"
     provider: str = "openai"
     project: str = "default"
+    has_steps: bool = True
+    """Whether it retrieves and uses a tool."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ def fill(store: Store, flow: Flow, since: int, counts: IntArray, faults: Sequenc
         for name, share in (("Failing", fault.failing), ("ToolFailing", fault.tool_failing)):
             if share is not None:
                 columns[name][part] = share
-    labels = {"Flow": 0, "Project": flow.project, "Service": flow.service}
-    labels |= {"Provider": flow.provider, "Model": flow.model}
+    labels = {"Flow": zlib.crc32(f"{flow.project} {flow.model}".encode()), "Project": flow.project, "Service": flow.service}
+    labels |= {"Provider": flow.provider, "Model": flow.model, "Steps": int(flow.has_steps)}
     rows = (
         {
             "Minute": since + place,
@@ -106,22 +110,31 @@ def fill(store: Store, flow: Flow, since: int, counts: IntArray, faults: Sequenc
     _spans(store, since, until, _AT_ONCE)
 
 
+_LOAD = (
+    f"(0.6 + 0.4 * cos(2 * pi() * (minute % {DAY} - 840) / {DAY})) "
+    f"* if((intDiv(minute, {DAY}) + 3) % 7 >= 5, 0.5, 1)"
+)
+
 _USUAL = {"Slow": 1.0, "Late": 0.0, "Failing": 0.004, "ToolFailing": 0.004, "Tokens": 1.0}
 
 
-def fill_many(store: Store, flows: int, since: int, until: int, rate: float) -> None:
-    """Traces of many flows, `rate` a minute of each at the busiest time, from one minute to another."""
+def fill_many(
+    store: Store, flows: int, since: int, until: int, rate: float, *, is_flat: bool = False
+) -> None:
+    """Traces of many flows, `rate` a minute of each at the busiest time, or at all times, from one minute to
+    another.
+    """
     _table(store)
+    load = "1" if is_flat else _LOAD
     store.engine.execute(f"""INSERT INTO benchmark_minutes
-        WITH (0.6 + 0.4 * cos(2 * pi() * (minute % {DAY} - 840) / {DAY}))
-            * if((intDiv(minute, {DAY}) + 3) % 7 >= 5, 0.5, 1) AS load
+        WITH {load} AS load
         SELECT {since} + intDiv(number, {flows}) AS minute, number % {flows} AS flow,
             concat('project-', toString(flow % 4)), concat('service-', toString(intDiv(flow, 4))), 'openai',
             concat('model-', toString(flow)),
             toUInt32(floor({rate} * load + cityHash64(minute, flow) % 1000 / 1000)),
-            1, 0, 0.004, 0.004, 1
+            1, 0, 0.004, 0.004, 1, 1
         FROM numbers(toUInt64({until - since}) * {flows})""")  # noqa: S608, numbers of ours
-    _spans(store, since, until, max(_AT_ONCE // flows, 10))
+    _spans(store, since, until, max(int(_AT_ONCE / (flows * max(rate, 1))), 1))
 
 
 def fill_reports(store: Store, since: int, until: int) -> None:

@@ -42,7 +42,7 @@ SELECT
     fromUnixTimestamp64Milli(toInt64(intDiv(start + Duration, 500000000) * 500 + 2000)) AS StoredAt
 FROM (
     SELECT
-        Minute, Flow, Project, Service, Provider, Model, n,
+        Minute, Flow, Project, Service, Provider, Model, Steps, n,
         Minute * 60000000000 + cityHash64(Minute, Flow, n, 'at') % 60000000000 AS started,
         concat('user-', toString(cityHash64(Minute, Flow, n, 'user') % 100)) AS user,
         (cityHash64(Minute, Flow, n, 'a') % 1000000 + 1) / 1000001 AS uniform,
@@ -60,5 +60,5 @@ FROM (
     ARRAY JOIN range(Traces) AS n
     WHERE Minute >= {since} AND Minute < {until}
 )
-ARRAY JOIN [1, 2, 3, 4] AS place
+ARRAY JOIN if(Steps, [1, 2, 3, 4], [1, 4]) AS place
 SETTINGS max_partitions_per_insert_block = 0, async_insert = 0, max_threads = 2, max_insert_threads = 1

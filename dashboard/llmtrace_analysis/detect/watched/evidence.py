@@ -66,8 +66,8 @@ def evidence(client: Client, opened: Opened, purposes: Sequence[str]) -> tuple[s
             values[f"value_{number}"] = value
     if series.kind in ("call", "user", "key", "prompt"):
         conditions.append("Counted")
-    up = "DESC" if event.direction != "down" else "ASC"
-    order = f"{_ORDERS[event.measure]} {up}" if event.measure in _ORDERS else "Timestamp DESC"
+    shown_by = _ORDERS.get(event.measure, "Timestamp")
+    order = f"min({shown_by}) ASC" if event.direction == "down" else f"max({shown_by}) DESC"
     since = 60 * event.start
     query = f"""SELECT TraceId FROM otel_traces
         WHERE Project = {{project:String}} AND has({{purposes:Array(String)}}, Purpose) AND TraceId != ''
@@ -75,7 +75,7 @@ def evidence(client: Client, opened: Opened, purposes: Sequence[str]) -> tuple[s
             AND Timestamp < toDateTime64({{until:UInt32}}, 9)
             AND toUnixTimestamp64Nano(Timestamp) + Duration >= {{since:UInt32}} * 1000000000
             AND {" AND ".join(conditions)}
-        ORDER BY {order} LIMIT 1 BY TraceId LIMIT {_MOST}"""  # noqa: S608, conditions of ours
+        GROUP BY TraceId ORDER BY {order} LIMIT {_MOST}"""  # noqa: S608, conditions of ours
     parameters = {
         "project": series.project,
         "purposes": list(purposes),

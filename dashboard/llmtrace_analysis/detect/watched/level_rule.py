@@ -85,6 +85,11 @@ class LevelRule:
         return 0 if self._watched is None else len(self._watched.series)
 
     @property
+    def trouble_count(self) -> int:
+        """How many troubles are open."""
+        return 0 if self._state is None else len(self._state.troubles)
+
+    @property
     def judged_until(self) -> float:
         """Unix time (seconds) up to which all is judged; 0 before the past is replayed."""
         return 0.0 if self._state is None else 60.0 * self._state.until

@@ -5,7 +5,7 @@ The same for the last minute and for chunks of days.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,17 +146,18 @@ def read_minutes(
     since: int,
     until: int,
     purposes: Sequence[str],
-    listed: Iterable[Key] = (),
+    listed: Collection[Key] = (),
 ) -> MinuteTable:
     """Minutes (Unix time / 60) from `since` to before `until`. `listed`: the keys that are read of sources
     that read no others. Raises what the store does.
     """
-    keys = ["\0".join(key) for key in listed]
+    projects, keys = [key[0] for key in listed], [key[1] for key in listed]
     parts = []
     for source in sources:
         columns: Sequence[Sequence[Any]] = ()
         if not source.listed or keys:
-            parameters = {"since": since, "until": until, "purposes": list(purposes), "keys": keys}
+            of_keys = {"projects": projects, "keys": keys} if source.listed else {}
+            parameters = {"since": since, "until": until, "purposes": list(purposes), **of_keys}
             result = client.query(source.sql, parameters=parameters, column_oriented=True)
             columns = result.result_columns
         parts.append((source, columns))
@@ -171,7 +172,8 @@ def read_busy(
     """
     parameters = {"since": since, "until": until, "purposes": list(purposes), "least": least, "most": most}
     rows = client.query(source.busy_sql, parameters=parameters).result_rows
-    return [(int(hour), tuple(key)) for hour, *key, _ in rows]
+    # A name with such a character cannot be asked for.
+    return [(int(hour), tuple(key)) for hour, *key, _ in rows if "\0" not in "".join(key)]
 
 
 _CALLING_HOURS = """SELECT DISTINCT

@@ -12,14 +12,29 @@ from dataclasses import dataclass
 #: not watched: each minute would have to look so far back.
 LONGEST_SECONDS = 3600
 
+#: Costs are looked for so far back, as their view cannot tell what was stored when.
+_LONGEST_PRICED_SECONDS = 600
+
+#: A span is stored after its end; clocks of senders may be so far ahead of the store's, seconds.
+_AHEAD_SECONDS = 600
+
 _PURPOSE = "has({purposes:Array(String)}, Purpose)"
 
 #: The minute in which a span ended.
 _ENDED = "toUInt32(intDiv(toUnixTimestamp64Nano(Timestamp) + Duration, 60000000000))"
+
+
+def _ended(longest: int) -> str:
+    return (
+        f"Timestamp >= toDateTime64({{since:UInt32}} * 60 - {longest}, 9) "
+        f"AND Timestamp < toDateTime64({{until:UInt32}} * 60, 9) AND Duration <= {longest}000000000 "
+        "AND minute >= {since:UInt32} AND minute < {until:UInt32}"
+    )
+
+
+# The index of StoredAt leaves out what had ended before.
 _IN_TIME = (
-    f"Timestamp >= toDateTime64({{since:UInt32}} * 60 - {LONGEST_SECONDS}, 9) "
-    f"AND Timestamp < toDateTime64({{until:UInt32}} * 60, 9) AND Duration <= {LONGEST_SECONDS}000000000 "
-    "AND minute >= {since:UInt32} AND minute < {until:UInt32}"
+    f"{_ended(LONGEST_SECONDS)} AND StoredAt >= toDateTime64({{since:UInt32}} * 60 - {_AHEAD_SECONDS}, 3)"
 )
 _STARTED = "toUInt32(intDiv(toUnixTimestamp(Time), 60))"
 _STEP_TIME = "Time >= toDateTime({since:UInt32} * 60) AND Time < toDateTime({until:UInt32} * 60)"
@@ -83,6 +98,9 @@ _OF_COSTS = {"cost_calls": "sumIf(Weight, Cost IS NOT NULL)", "cost": "sum(ifNul
 _CALLS = f"IsLlm AND (Counted OR Uncounted = 'retry') AND {_PURPOSE} AND {_IN_TIME}"
 
 
+_LISTED = "has(arrayZip({{projects:Array(String)}}, {{keys:Array(String)}}), (toString(Project), toString({0})))"
+
+
 @dataclass(frozen=True, eq=False)
 class Source:
     """A table that minutes are read from."""
@@ -94,7 +112,7 @@ class Source:
     sums: Mapping[str, str]
     where: str
     listed: bool = False
-    """Whether only keys in {keys:Array(String)} are read, each with its project before it."""
+    """Whether only keys in {projects:Array(String)} and {keys:Array(String)} are read."""
 
     @property
     def sql(self) -> str:
@@ -103,7 +121,7 @@ class Source:
         columns = ("Project", *self.columns)
         keys = [f"toString({column}) AS {name}" for column, name in zip(columns, names, strict=True)]
         sums = [f"{sql} AS sum_{name}" for name, sql in self.sums.items()]
-        listed = f" AND has({{keys:Array(String)}}, {self._listed_key})" if self.listed else ""
+        listed = f" AND {_LISTED.format(*self.columns)}" if self.listed else ""
         return (
             f"SELECT {self.minute} AS minute, {', '.join([*keys, *sums])} FROM {self.table} "  # noqa: S608
             f"WHERE {self.where}{listed} GROUP BY minute, {', '.join(names)}"
@@ -124,11 +142,6 @@ class Source:
             "ORDER BY hour, number DESC LIMIT {most:UInt32} BY hour"
         )
 
-    @property
-    def _listed_key(self) -> str:
-        (column,) = self.columns
-        return f"concat(toString(Project), '\\0', toString({column}))"
-
 
 def _of_calls(columns: tuple[str, ...], condition: str, *, listed: bool = False) -> Source:
     return Source("otel_traces", _ENDED, columns, _OF_CALLS, f"{condition} AND {_CALLS}", listed)
@@ -138,7 +151,7 @@ _SERVICE_COLUMNS = ("ServiceName", "Provider", "Model")
 
 CALLS = (
     _of_calls(_SERVICE_COLUMNS, "Model != ''"),
-    Source("call_cost", _ENDED, _SERVICE_COLUMNS, _OF_COSTS, f"{_PURPOSE} AND {_IN_TIME}"),
+    Source("call_cost", _ENDED, _SERVICE_COLUMNS, _OF_COSTS, f"{_PURPOSE} AND {_ended(_LONGEST_PRICED_SECONDS)}"),
 )
 USERS = (_of_calls(("UserId",), "UserId != ''", listed=True),)
 ACCOUNTS = (_of_calls(("Account",), "Account != ''"),)
