@@ -1,8 +1,9 @@
 """Days of traffic in a store, made inside the engine: what watch's expectations are made of.
 
-Each flow is a service that answers by a retrieval, a tool and a call of a model. Its traces by the minute, with
-a day, a night and weekends, come from `traffic`, or from SQL for many flows (`fill_many`); `fill` makes spans
-of them. Rollups, defaults and indexes are the shipped ones. `watch_reports` say that the collector was up.
+Each flow is a service that answers by a retrieval, a tool and a call of a model. Its traces by the minute,
+with a day, a night and weekends, come from `traffic`, or from SQL for many flows (`fill_many`); `fill` makes
+spans of them. Rollups, defaults and indexes are the shipped ones. `watch_reports` say that the collector was
+up.
 """
 
 from __future__ import annotations
@@ -94,7 +95,11 @@ def fill(store: Store, flow: Flow, since: int, counts: IntArray, faults: Sequenc
         for name, share in (("Failing", fault.failing), ("ToolFailing", fault.tool_failing)):
             if share is not None:
                 columns[name][part] = share
-    labels = {"Flow": zlib.crc32(f"{flow.project} {flow.model}".encode()), "Project": flow.project, "Service": flow.service}
+    labels = {
+        "Flow": zlib.crc32(f"{flow.project} {flow.model}".encode()),
+        "Project": flow.project,
+        "Service": flow.service,
+    }
     labels |= {"Provider": flow.provider, "Model": flow.model, "Steps": int(flow.has_steps)}
     rows = (
         {
@@ -133,7 +138,7 @@ def fill_many(
             concat('model-', toString(flow)),
             toUInt32(floor({rate} * load + cityHash64(minute, flow) % 1000 / 1000)),
             1, 0, 0.004, 0.004, 1, 1
-        FROM numbers(toUInt64({until - since}) * {flows})""")  # noqa: S608, numbers of ours
+        FROM numbers(toUInt64({until - since}) * {flows})""")
     _spans(store, since, until, max(int(_AT_ONCE / (flows * max(rate, 1))), 1))
 
 
@@ -141,7 +146,7 @@ def fill_reports(store: Store, since: int, until: int) -> None:
     """Say that watch, and so the collector, was up in these minutes."""
     store.engine.execute(
         "INSERT INTO watch_reports (At) SELECT fromUnixTimestamp64Milli(toInt64(number * 10000)) "
-        f"FROM numbers({since * 6}, {(until - since) * 6})"  # noqa: S608, numbers of ours
+        f"FROM numbers({since * 6}, {(until - since) * 6})"
     )
 
 

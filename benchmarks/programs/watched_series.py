@@ -1,8 +1,8 @@
 """The series that watch judges by the minute: `watched_series.py SETTINGS_AS_JSON`.
 
-For each line on standard input, a time in Unix seconds, all minutes that are complete by then are judged, at the
-first of them those of two weeks before. It prints one JSON object: `cpu` and `wall` seconds that took, `series`
-and `troubles`, the peak of this process' memory in MiB.
+For each line on standard input, a time in Unix seconds, all minutes that are complete by then are judged; at
+the first of them those of two weeks before. It prints one JSON object: `cpu` and `wall` seconds that took,
+`series` and `troubles`, the peak of this process' memory in MiB.
 """
 
 from __future__ import annotations

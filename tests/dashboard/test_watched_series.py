@@ -10,12 +10,11 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-
 from benchmarks.fortnight import DAY, Fault, Flow, fill, fill_reports, traffic
+
 from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
 from llmtrace_analysis.detect.watched.known_minutes import KnownMinutes
 from llmtrace_analysis.detect.watched.level_rule import LevelRule
@@ -140,7 +139,9 @@ def test_each_fault_is_one_incident_and_over_with_the_fault(served: Served) -> N
     with closing(served.reader()) as client:
         events = list(replay(client, SINCE, END, Sensitivity(), ("product",)))
     assert {named(event) for event in events if event.event.opened >= FAULT} == {
-        (row["Project"], row["Rule"], *sorted(row["Dimensions"].items())) for rows in over.values() for row in rows
+        (row["Project"], row["Rule"], *sorted(row["Dimensions"].items()))
+        for rows in over.values()
+        for row in rows
     }
     assert not [event for event in events if event.event.opened in DOWN]
 

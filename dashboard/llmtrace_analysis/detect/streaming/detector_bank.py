@@ -119,6 +119,8 @@ class DetectorBank:
         self._silence = Silence(self._series)
         self._adjustment = TokenAdjustment(self._series)
         self.measures: tuple[Measure, ...] = ()
+        self.margins: dict[EventMeasure, FloatArray] = {}
+        """Nats that are added to the threshold of a measure, by series; none where it is not there."""
         self._levels: Levels
         self._shares: dict[Share, _Share] = {}
 
@@ -230,7 +232,8 @@ class DetectorBank:
         # Whatever noticed it: two minutes without a call are a silence and no smaller number.
         silent[1, ::width] = (silence > nats[1, ::width]) | (minute > silent_since)
         nats[1, ::width] = np.maximum(nats[1, ::width], silence)
-        firing = nats >= self._threshold
+        margins = np.array([self._margin(measure) for measure in self.measures])
+        firing = nats >= self._threshold + margins.T.ravel()
         changes = episodes.advance(minute, firing.T.ravel(), self._lasting(minute, firing))
         long = episodes.active & (episodes.ages(minute) >= _ADOPT_MINUTES)
         if changes.closed.any():
@@ -247,6 +250,12 @@ class DetectorBank:
             since = int(silent_since[series]) if silent[side, column] else levels.start(column, side, minute)
             kind = "silence" if silent[side, column] else self._kind(judged, side, column, since, minute)
             yield self._event(minute, judged, side, column, kind, since, float(nats[side, column]))
+
+    def _margin(self, measure: EventMeasure) -> FloatArray:
+        margin = np.zeros(self._series)
+        given = self.margins.get(measure, margin[:0])
+        margin[: len(given)] = given
+        return margin
 
     def _ended(self, place: int) -> Ended:
         column, side = divmod(place, 2)
@@ -305,7 +314,7 @@ class DetectorBank:
     ) -> Iterator[Event]:
         share = self._shares[name]
         surprise = share.before.conform(nats)
-        firing = surprise >= self._threshold
+        firing = surprise >= self._threshold + self._margin(name)
         usual = share.proportions.usual
         changes = share.episodes.advance(minute, firing, firing)
         closed += [Ended(int(row), name, "up") for row in np.flatnonzero(changes.closed)]
@@ -345,7 +354,8 @@ class DetectorBank:
 
 def _either(of_directions: BoolArray) -> BoolArray:
     """Of every column, whether it is so in one direction or the other."""
-    either: BoolArray = of_directions.reshape(-1, 2).any(axis=1)
+    up, down = of_directions.reshape(-1, 2).T
+    either: BoolArray = up | down
     return either
 
 

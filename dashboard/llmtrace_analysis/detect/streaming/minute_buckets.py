@@ -10,7 +10,6 @@ import numpy as np
 
 from llmtrace_analysis.detect.detectors.series import FloatArray
 
-
 Level = Literal[
     "latency",
     "ttft",

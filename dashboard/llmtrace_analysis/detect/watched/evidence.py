@@ -26,7 +26,7 @@ _CONDITIONS: Mapping[str, str] = MappingProxyType(
         "trace": "ParentSpanId = '' AND SpanName = {0}",
         "operation": "Operation = {0}",
         "step": f"(SpanName = {{0}} OR arrayExists(name -> SpanAttributes[name] = {{0}}, {_STEP_NAMES}))",
-        "agent": "(SpanAttributes['gen_ai.agent.name'] = {0} OR ResourceAttributes['gen_ai.agent.name'] = {0})",
+        "agent": "{0} IN (SpanAttributes['gen_ai.agent.name'], ResourceAttributes['gen_ai.agent.name'])",
     }
 )
 _TOKENS = "ifNull(InputTokens, 0) + ifNull(OutputTokens, 0)"
@@ -50,8 +50,8 @@ _ORDERS: Mapping[str, str] = MappingProxyType(
 
 
 def evidence(client: Client, opened: Opened, purposes: Sequence[str]) -> tuple[str, ...]:
-    """Ids of up to ten traces, those first that show it most; none of what did not come. Raises what the store
-    does.
+    """Ids of up to ten traces, those first that show it most; none of what did not come. Raises what
+    the store does.
     """
     event, series = opened.event, opened.series
     is_absence = event.measure == "calls" and event.direction == "down"
@@ -60,7 +60,8 @@ def evidence(client: Client, opened: Opened, purposes: Sequence[str]) -> tuple[s
     conditions, values = [], {}
     for number, (name, value) in enumerate(series.dimensions.items()):
         # The version of a prompt is a column, that of an agent is not worth a search.
-        condition = "PromptVersion = {0}" if (series.kind, name) == ("prompt", "version") else _CONDITIONS.get(name)
+        is_prompts = (series.kind, name) == ("prompt", "version")
+        condition = "PromptVersion = {0}" if is_prompts else _CONDITIONS.get(name)
         if condition is not None:
             conditions.append(condition.replace("{0}", f"{{value_{number}:String}}"))
             values[f"value_{number}"] = value

@@ -106,9 +106,7 @@ class KindBank:
             self._located = _Located(table, columns, rows)
         return self._located
 
-    def _admit(
-        self, minute: int, located: _Located, whole: MinuteTable, listing: Listing | None
-    ) -> None:
+    def _admit(self, minute: int, located: _Located, whole: MinuteTable, listing: Listing | None) -> None:
         """Add rows for the keys that have become frequent enough."""
         if minute // 60 != self._hour:
             self._hour = minute // 60
@@ -165,7 +163,10 @@ class KindBank:
         elif self.kind.drops:
             group = (key[0], _most_calls(whole, minute, key))
         else:
-            group = (key[0], *(part for name, part in zip(self.kind.names, key[1:], strict=True) if name in siblings))
+            group = (
+                key[0],
+                *(part for name, part in zip(self.kind.names, key[1:], strict=True) if name in siblings),
+            )
         return self._groups.setdefault(group, len(self._groups))
 
     def _without_long(self, minute: int, located: _Located, buckets: MinuteBuckets) -> MinuteBuckets:
@@ -197,5 +198,7 @@ def _unknown_where(buckets: MinuteBuckets, where: BoolArray) -> MinuteBuckets:
         levels={
             level: Means(without(means.calls), without(means.mean)) for level, means in buckets.levels.items()
         },
-        shares={share: Parts(without(parts.of), without(parts.hits)) for share, parts in buckets.shares.items()},
+        shares={
+            share: Parts(without(parts.of), without(parts.hits)) for share, parts in buckets.shares.items()
+        },
     )

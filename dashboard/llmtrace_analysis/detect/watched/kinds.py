@@ -49,7 +49,7 @@ class WatchedKind:
     least_calls: int = 1
     """Calls within a clock hour from which on a series is watched."""
     most_series: int = 100
-    """The first that come. Each costs about half a megabyte, and a share of the time stated in docs/watch.md."""
+    """The first that come. Each takes about half a megabyte, and time: see docs/watch.md."""
     drops: int = 0
     """How many of a source's columns are summed over: calls are read by service, and watched without."""
     needs_others: bool = False

@@ -1,7 +1,7 @@
 """The rule of everything that is watched by the minute: replays the past, then goes on a minute at a time.
 
-It reads the store in a thread and with a connection of its own; an evaluation asks only for what that has come
-to. Until the past is replayed nothing is opened or resolved by it.
+It reads the store in a thread and with a connection of its own; an evaluation asks only for what that has
+come to. Until the past is replayed nothing is opened or resolved by it.
 """
 
 from __future__ import annotations

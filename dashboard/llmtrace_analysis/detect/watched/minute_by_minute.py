@@ -62,8 +62,8 @@ class MinuteByMinute:
         return [series for bank in self._banks for series in bank.series]
 
     def read(self, client: Client, until: int, answered: frozenset[int] = frozenset()) -> Chunk:
-        """Read the minutes from the next to before `until`. `answered`: minutes in which we know the collector
-        to have been up. Raises what the store does.
+        """Read the minutes from the next to before `until`. `answered`: minutes in which we know the
+        collector to have been up. Raises what the store does.
         """
         since = self.until
         listing = extended(self._listing, client, self._listed_kind, until, self._purposes)

@@ -82,8 +82,9 @@ class MinuteTable:
         )
         sums = {}
         for name, values in self.sums.items():
-            sums[name] = np.zeros((self.minutes, len(places)))
-            np.add.at(sums[name], (slice(None), of), values)
+            by_key = np.zeros((len(places), self.minutes))
+            np.add.at(by_key, of, values.T)
+            sums[name] = by_key.T
         return MinuteTable(self.first, self.minutes, tuple(places), sums)
 
     def values(self, name: str, minute: int, columns: IntArray) -> FloatArray:
@@ -98,6 +99,7 @@ class MinuteTable:
         self, minute: int, columns: IntArray, levels: Iterable[Level], shares: Iterable[Share]
     ) -> MinuteBuckets:
         """One minute of some keys by their place; of place -1 nothing came."""
+
         def values(name: str) -> FloatArray:
             return self.values(name, minute, columns)
 
@@ -110,11 +112,15 @@ class MinuteTable:
             calls = values(_CALLS_OF.get(level, f"{level}_calls"))
             return Means(calls, _mean(total(level), calls))
 
+        def parts(share: Share) -> Parts:
+            hits, of = _SHARES[share]
+            return Parts(of=total(of), hits=values(hits))
+
         return MinuteBuckets(
             calls=values("calls"),
             output_mean=_mean(values("output"), values("output_calls")),
             levels={level: means(level) for level in levels},
-            shares={share: Parts(of=total(_SHARES[share][1]), hits=values(_SHARES[share][0])) for share in shares},
+            shares={share: parts(share) for share in shares},
         )
 
 

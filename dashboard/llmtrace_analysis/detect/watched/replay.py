@@ -18,8 +18,8 @@ from .troubles import Trouble
 MOST_DAYS = 14
 """What the expected values are made of at most: four days of a weekend and ten of work."""
 
-#: Minutes that are read at once. Where that takes longer than this (seconds), it is fewer the next time: other
-#: readers of the store wait meanwhile.
+#: Minutes that are read at once. Where that takes longer than this (seconds), it is fewer the next time:
+#: other readers of the store wait meanwhile.
 _FIRST_MINUTES, _LEAST_MINUTES, _MOST_MINUTES, _READ_SECONDS = 60, 10, 1440, 2.0
 
 
@@ -82,7 +82,9 @@ def run(
         started = time.monotonic()
         chunk = watched.read(client, min(watched.until + minutes, until_minute), answered)
         seconds = time.monotonic() - started
-        minutes = max(_LEAST_MINUTES, minutes // 2) if seconds > _READ_SECONDS else min(2 * minutes, _MOST_MINUTES)
+        minutes = (
+            max(_LEAST_MINUTES, minutes // 2) if seconds > _READ_SECONDS else min(2 * minutes, _MOST_MINUTES)
+        )
         for over in watched.advance(chunk):
             yield from over
         if progress is not None:

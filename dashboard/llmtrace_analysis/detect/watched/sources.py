@@ -95,10 +95,13 @@ _OF_STEPS = {
 _OF_SCORES = {"calls": "count()", "score": "sum(ifNull(Value, 0))"}
 _OF_COSTS = {"cost_calls": "sumIf(Weight, Cost IS NOT NULL)", "cost": "sum(ifNull(Cost, 0))"}
 
+_PRICED = f"{_PURPOSE} AND {_ended(_LONGEST_PRICED_SECONDS)}"
 _CALLS = f"IsLlm AND (Counted OR Uncounted = 'retry') AND {_PURPOSE} AND {_IN_TIME}"
 
 
-_LISTED = "has(arrayZip({{projects:Array(String)}}, {{keys:Array(String)}}), (toString(Project), toString({0})))"
+_LISTED = (
+    "has(arrayZip({{projects:Array(String)}}, {{keys:Array(String)}}), (toString(Project), toString({0})))"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,7 +154,7 @@ _SERVICE_COLUMNS = ("ServiceName", "Provider", "Model")
 
 CALLS = (
     _of_calls(_SERVICE_COLUMNS, "Model != ''"),
-    Source("call_cost", _ENDED, _SERVICE_COLUMNS, _OF_COSTS, f"{_PURPOSE} AND {_ended(_LONGEST_PRICED_SECONDS)}"),
+    Source("call_cost", _ENDED, _SERVICE_COLUMNS, _OF_COSTS, _PRICED),
 )
 USERS = (_of_calls(("UserId",), "UserId != ''", listed=True),)
 ACCOUNTS = (_of_calls(("Account",), "Account != ''"),)
@@ -193,9 +196,9 @@ SCORES = (
         "AND Timestamp < toDateTime64({until:UInt32} * 60, 9)",
     ),
 )
-#: By the minute of their storing, as the only index by arrival is of that. Spans come in batches: what counts is
-#: in how many quarters of a minute some came. So few are judged by silence alone; how many came is seen by calls
-#: and traces.
+#: By the minute of their storing, as the only index by arrival is of that. Spans come in batches: what counts
+#: is in how many quarters of a minute some came. So few are judged by silence alone; how many came is seen by
+#: calls and traces.
 _STORED = (
     "StoredAt >= toDateTime64({since:UInt32} * 60, 3) AND StoredAt < toDateTime64({until:UInt32} * 60, 3)"
 )

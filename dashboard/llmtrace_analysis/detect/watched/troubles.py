@@ -2,8 +2,9 @@
 
 A slow model slows the traces that call it, and its users' prompts; a service that stops stops all it called.
 Two events are of one trouble where they are of one project, of measures that move together, in the same
-direction, and of series one of which may be part of the other: no dimension that both have differs. Series of one
-kind are no parts of each other, except that one which takes another's place belongs to the one that vanishes.
+direction, and of series one of which may be part of the other: no dimension that both have differs. Series of
+one kind are no parts of each other, except that one which takes another's place belongs to the one that
+vanishes.
 """
 
 from __future__ import annotations
@@ -121,9 +122,7 @@ def _belong(first: Opened, second: Opened) -> bool:
 
 
 def _may_be_part(first: WatchedSeries, second: WatchedSeries) -> bool:
-    return all(
-        second.dimensions.get(name, value) == value for name, value in first.dimensions.items()
-    )
+    return all(second.dimensions.get(name, value) == value for name, value in first.dimensions.items())
 
 
 def _family(event: Event) -> str:

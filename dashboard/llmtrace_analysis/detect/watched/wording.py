@@ -67,10 +67,10 @@ def rule_and_dimensions(opened: Opened) -> tuple[str, str, Mapping[str, str]]:
 def trouble_finding(
     trouble: Trouble, main: Opened, seen: tuple[float, ...], evidence: tuple[str, ...]
 ) -> Finding:
-    """The finding of a trouble that is open. `main`: the event of it that the incident is named after; `seen`:
-    when it was seen (Unix seconds).
+    """The finding of a trouble that is open. `main`: the event of it that the incident is named after;
+    `seen`: when it was seen (Unix seconds).
     """
-    event, series = main.event, main.series
+    event = main.event
     rule, project, dimensions = rule_and_dimensions(main)
     wording = WORDINGS[event.measure]
     return Finding(
