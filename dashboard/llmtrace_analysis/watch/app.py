@@ -26,6 +26,7 @@ from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
+from llmtrace_analysis.detect.headroom import HeadroomRule
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.detect.scans.message_scan import MessageScan
 from llmtrace_analysis.settings import WatchSettings
@@ -119,6 +120,7 @@ def build_rules(settings: WatchSettings, collector: CollectorClient, scan: Messa
         InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
+        HeadroomRule(collector.quotas),
     ]
 
 
