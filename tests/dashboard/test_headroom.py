@@ -1,4 +1,4 @@
-"""Headroom over a real store: limits of headers and of settings, bursts, shared quotas, PTUs, time to the end."""
+"""Headroom over a real store: limits of headers and settings, bursts, shared quotas, units, time left."""
 
 from __future__ import annotations
 
@@ -167,7 +167,8 @@ def test_deployments_of_a_region_exceed_their_quota_together(store: Store) -> No
              **limited_by(tokens__limit=80_000, tokens__remaining=20_000)),
         call(41, "chat-b", AZURE, tokens=50_000, answering="gpt-4o-2024-11-20", **other,
              **limited_by(tokens__limit=70_000, tokens__remaining=20_000)),
-        call(44, "chat-c", AZURE, tokens=90_000, answering="gpt-4o-2024-11-20", **at_azure("west", "West US")),
+        call(44, "chat-c", AZURE, tokens=90_000, answering="gpt-4o-2024-11-20",
+             **at_azure("west", "West US")),
         call(44, "small", AZURE, tokens=90_000, answering="gpt-4o-mini-2024-07-18", **east),
     ]  # fmt: skip
     quota = Quota(AZURE, name="gpt-4o in eastus", region="East US", model="gpt-4o", tokens_per_minute=100_000)
@@ -345,7 +346,8 @@ def test_durations(text: str, seconds: float | None) -> None:
 
 
 def test_words_of_headers() -> None:
-    words = {"tokens_minute.limit": ("60000", 5), "tokens_minute.remaining": ("0", 5), "requests_day.limit": ("x", 5),
+    words = {"tokens_minute.limit": ("60000", 5), "tokens_minute.remaining": ("0", 5),
+             "requests_day.limit": ("x", 5),
              "bysize_minute.limit": ("500000", 5), "concurrent.limit": ("5", 5)}  # fmt: skip
     limits = limits_in(words)
     assert [(item.measure, item.limit, item.window, item.share) for item in limits] == [

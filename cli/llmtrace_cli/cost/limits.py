@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from contextlib import closing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 #: A bar is so many characters wide.
 _WIDTH = 10
 _LONGEST = timedelta(days=7)
-HOW_TO = """no limit is known: no answer reported one, and none is set. Set those that you have in llmtrace.toml:
+HOW_TO = """no limit is known: no answer reported one, and none is set. Set yours in llmtrace.toml:
 
   [[collector.quotas]]
   provider = "openai"
@@ -115,8 +114,8 @@ def _rows(limits: Sequence[LimitUse]) -> pd.DataFrame:
 
     columns = (
         "name source measure provider account region model limit window used_now used_peak share_now "
-        "share_peak reported_limit reported_share conflict burst burst_limit burst_share minute_lasts limited "
-        "untold seconds_to_limit days_to_limit exceeded_together promised"
+        "share_peak reported_limit reported_share conflict burst burst_limit burst_share minute_lasts "
+        "limited untold seconds_to_limit days_to_limit exceeded_together promised"
     ).split()
     rows = [
         {name: getattr(item, name) for name in columns}
@@ -188,7 +187,8 @@ def _remarks(headroom: Headroom) -> None:
     for item in headroom.limits:
         if item.conflict:
             say(
-                f"{item.name}: the settings say {item.limit:,.0f} {item.measure}, answers {item.reported_limit:,.0f}"
+                f"{item.name}: the settings say {_amount(item.limit)} {item.measure}, "
+                f"answers {_amount(item.reported_limit)}"
             )
         if item.exceeded_together or item.promised:
             parts = ", ".join(f"{member.label} {_amount(member.used)}" for member in item.members)
@@ -200,7 +200,8 @@ def _remarks(headroom: Headroom) -> None:
             say(f"{item.name}: {len(item.members)} {what}: {parts}")
         if item.untold:
             say(
-                f"{item.name}: {item.untold:,.0f} calls tell no {item.measure.replace('_', ' ')}; they are not in it"
+                f"{item.name}: {item.untold:,.0f} calls tell no {item.measure.replace('_', ' ')} "
+                "and are not in it"
             )
     for caller in headroom.unlimited:
         refused = f", {caller.limited:,.0f} refused (429)" if caller.limited else ""

@@ -168,7 +168,8 @@ def _title(limit: LimitUse, used: float, refusals: float, is_near: bool) -> str:
     if refusals:
         return f"{refusals:,.0f} calls refused by the limit of {name}: {used:.0%} of {what} used"
     if not is_near and limit.burst_share is not None and limit.burst_share > 1:
-        return f"Bursts of {name}: {limit.burst:,.0f} requests in ten seconds, the limit is {limit.burst_limit:,.0f}"
+        in_ten = f"{limit.burst:,.0f} requests in ten seconds"
+        return f"Bursts of {name}: {in_ten}, the limit is {limit.burst_limit:,.0f}"
     return f"{name} uses {used:.0%} of its {what}"
 
 
@@ -177,15 +178,16 @@ def _summary(limit: LimitUse, refusals: float) -> str:
     sentences = []
     if limit.limit is not None and limit.used_peak is not None:
         sentences.append(
-            f"{limit.used_peak:,.0f} of {limit.limit:,.0f} {_UNITS[limit.measure]} in the busiest minute of the "
-            f"last quarter of an hour; the limit is {limit.source}."
+            f"{limit.used_peak:,.0f} of {limit.limit:,.0f} {_UNITS[limit.measure]} in the busiest minute of "
+            f"the last quarter of an hour; the limit is {limit.source}."
         )
     after = limit.seconds_to_limit.after
     if after is not None and after > 0:
         sentences.append(f"At this trend the limit is reached in {_span(after)}.")
     if limit.minute_lasts is not None:
         sentences.append(
-            f"At the pace of the busiest ten seconds a minute's limit is used after {limit.minute_lasts:.0f} s."
+            "At the pace of the busiest ten seconds a minute's limit is used after "
+            f"{limit.minute_lasts:.0f} s."
         )
     if limit.conflict and limit.reported_limit is not None:
         sentences.append(f"Answers report a limit of {limit.reported_limit:,.0f}: one of the two is not so.")

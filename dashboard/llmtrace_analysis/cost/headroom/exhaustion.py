@@ -38,9 +38,12 @@ NEVER, UNKNOWN = Ahead(None, "never"), Ahead(None, "unknown")
 def seconds_to_limit(per_minute: FloatArray, limit: float) -> Ahead:
     """Seconds until a minute uses `limit`, by a straight line through the last whole minutes.
 
-    per_minute: what each whole minute used, the newest last.
+    per_minute: what each whole minute used, the newest last. Those before anything was used, and the one in
+    which that began, are no part of the trend: a program that starts is no ramp.
     """
     recent = per_minute[-_TREND_MINUTES:]
+    if recent[0] == 0:
+        recent = recent[int(np.argmax(recent > 0)) + 1 :] if recent.any() else recent
     if len(recent) < _LEAST_MINUTES:
         return UNKNOWN
     if recent[-1] >= limit:

@@ -281,7 +281,7 @@ def _members(
         used[capacity] = before + float(rolling(values, _STEPS)[place]) if known else None
     labels = {capacity: _label(capacity, group) for capacity, group in _grouped(members).items()}
     shared = [Member(labels[capacity], used[capacity], limit) for capacity, limit in own_limits.items()]
-    return tuple(sorted(shared, key=lambda member: -(member.used or 0)))
+    return tuple(sorted(shared, key=lambda member: (-(member.used or 0), member.label)))
 
 
 def _label(capacity: Capacity, members: Iterable[Caller]) -> str:

@@ -13,7 +13,6 @@ from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.premiums import RESERVED_TIERS
 from llmtrace_collector.sql_values import literals
 
-
 _KINDS = literals(sorted(RESERVED_TIERS))
 
 # The answering model: deployments of one model have names of their own.
