@@ -185,24 +185,17 @@ def _window(seconds: int) -> str:
 def _remarks(headroom: Headroom) -> None:
     """What a table has no room for, on standard error."""
     for item in headroom.limits:
+        what = item.measure.replace("_", " ")
         if item.conflict:
-            say(
-                f"{item.name}: the settings say {_amount(item.limit)} {item.measure}, "
-                f"answers {_amount(item.reported_limit)}"
-            )
+            limits = f"the settings say {_amount(item.limit)} {what}, answers {_amount(item.reported_limit)}"
+            say(f"{item.name}: {limits}", err=True)
         if item.exceeded_together or item.promised:
             parts = ", ".join(f"{member.label} {_amount(member.used)}" for member in item.members)
-            what = (
-                "exceed their limit together"
-                if item.exceeded_together
-                else "may use more than their limit together"
-            )
-            say(f"{item.name}: {len(item.members)} {what}: {parts}")
+            done = "exceed" if item.exceeded_together else "may exceed"
+            say(f"{item.name}: {len(item.members)} {done} their limit together: {parts}", err=True)
         if item.untold:
-            say(
-                f"{item.name}: {item.untold:,.0f} calls tell no {item.measure.replace('_', ' ')} "
-                "and are not in it"
-            )
+            say(f"{item.name}: {item.untold:,.0f} calls tell no {what} and are not in it", err=True)
     for caller in headroom.unlimited:
         refused = f", {caller.limited:,.0f} refused (429)" if caller.limited else ""
-        say(f"{caller.model} ({caller.provider}): {caller.requests:,.0f} calls, no limit is known{refused}")
+        calls = f"{caller.requests:,.0f} calls, no limit is known{refused}"
+        say(f"{caller.model} ({caller.provider}): {calls}", err=True)

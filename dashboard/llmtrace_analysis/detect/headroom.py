@@ -120,7 +120,7 @@ def headroom_finding(limit: LimitUse, period: Period, parameters: HeadroomParame
     is_near = int(near[-parameters.window :].sum()) >= parameters.sustained
     is_burst = int(bursts[-recent:].sum()) >= parameters.bursts
     after = limit.seconds_to_limit.after
-    is_ahead = after is not None and after <= parameters.lead_seconds and used >= parameters.half
+    is_ahead = after is not None and 0 < after <= parameters.lead_seconds and used >= parameters.half
     steps = near | bursts | (refused & is_refused)
     steps[-1] |= is_ahead
     places = np.flatnonzero(steps)

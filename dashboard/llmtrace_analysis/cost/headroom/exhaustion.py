@@ -16,6 +16,8 @@ from .capacity_use import FloatArray
 _CERTAIN: Final = 3.0
 #: Whole minutes that the trend is of; fewer than the least say nothing.
 _TREND_MINUTES, _LEAST_MINUTES = 15, 5
+#: A limit that one of so many last minutes reached is reached now.
+_NOW_MINUTES: Final = 3
 #: Beyond so many seconds a trend of minutes says nothing; beyond so many days one of days.
 _HORIZON_SECONDS: Final = 4 * 3600.0
 _HORIZON_DAYS: Final = 365.0
@@ -46,7 +48,7 @@ def seconds_to_limit(per_minute: FloatArray, limit: float) -> Ahead:
         recent = recent[int(np.argmax(recent > 0)) + 1 :] if recent.any() else recent
     if len(recent) < _LEAST_MINUTES:
         return UNKNOWN
-    if recent[-1] >= limit:
+    if recent[-_NOW_MINUTES:].max() >= limit:
         return Ahead(0.0)
     fitted = _line(np.arange(len(recent), dtype=np.float64)[:, None], recent)
     if fitted is None or fitted[0] <= 0:

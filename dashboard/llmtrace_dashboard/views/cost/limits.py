@@ -104,7 +104,11 @@ def shares_over_time(limits: list[LimitUse], period: Period) -> pd.DataFrame:
         times = period.since + np.minimum((np.arange(len(stretches)) + 1) * width, period.buckets) * BUCKET
         frame = pd.DataFrame({"time": pd.to_datetime(times, unit="s", utc=True), "share": stretches})
         frames.append(frame.assign(series=_name(item)))
-    data = pd.concat(frames) if frames else pd.DataFrame({"time": [], "share": [], "series": []})
+    data = (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame({"time": [], "share": [], "series": []})
+    )
     return data.dropna(subset=["share"])
 
 
