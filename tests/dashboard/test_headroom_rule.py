@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_analysis.detect.headroom import PTU_RULE, REQUESTS_RULE, TOKENS_RULE, HeadroomRule
 from llmtrace_analysis.detect.incident_lifecycle import Change, Finding, advance
+from llmtrace_analysis.watch.headroom import PTU_RULE, REQUESTS_RULE, TOKENS_RULE, HeadroomRule
 from llmtrace_collector.store.incident import Incident
 from llmtrace_collector.store.store import Store, open_store
 

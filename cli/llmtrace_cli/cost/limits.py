@@ -98,11 +98,11 @@ def limits(
     with store_reader(context, url) as client:
         headroom = read_headroom(client, configured, scope)
     if as_json:
-        text = json.dumps(limit_use.as_json(headroom), indent=2, default=list)
+        answer = limit_use.as_json(headroom)
         if output is None:
-            click.echo(text)
+            click.echo(json.dumps(answer, indent=2))
         else:
-            output.write_text(f"{text}\n", encoding="utf-8")
+            output.write_text(f"{json.dumps(answer, indent=2)}\n", encoding="utf-8")
         return
     write(_table(headroom.limits) if fmt == "table" else _rows(headroom.limits), fmt, output, HOW_TO.rstrip())
     _remarks(headroom)

@@ -26,11 +26,11 @@ from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
-from llmtrace_analysis.detect.headroom import HeadroomRule
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.detect.scans.message_scan import MessageScan
 from llmtrace_analysis.settings import WatchSettings
 
+from .headroom import HeadroomRule
 from .health import Health, HealthServer
 from .service import Pace, Watch, run
 from .unseen_spend import UnseenSpendCheck

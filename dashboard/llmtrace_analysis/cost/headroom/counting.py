@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from llmtrace import semconv
 from llmtrace_analysis.cost.invoices.billed import plain_name
 
 #: Seconds of the window in which limits are given.
@@ -50,7 +51,7 @@ COUNTINGS: Final[Mapping[str, Counting]] = MappingProxyType(
             reason="cache reads are free of the input limit on all but old models, cache writes count; a "
             "token bucket refills without pause (Claude docs, rate limits)",
         ),
-        "aws.bedrock": Counting(
+        semconv.PROVIDER_AWS_BEDROCK: Counting(
             cached=False,
             reason="cache reads are free of the quota, cache writes count; output of newer Claude models "
             "counts five times (Bedrock docs, token burndown)",
@@ -81,7 +82,7 @@ def counting(provider: str, model: str) -> Counting:
     rule = COUNTINGS.get(provider, Counting())
     if provider == "anthropic" and any(name in model for name in _CACHED_COUNTS):
         return Counting(True, rule.output_weight, rule.by_address, rule.short_window, rule.reason)
-    if provider == "aws.bedrock" and "claude" in model:
+    if provider == semconv.PROVIDER_AWS_BEDROCK and "claude" in model:
         weight = 1.0 if any(name in model for name in _BEFORE_BURNDOWN) else _BURNDOWN
         return Counting(rule.cached, weight, rule.by_address, rule.short_window, rule.reason)
     return rule

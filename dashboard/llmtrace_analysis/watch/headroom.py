@@ -16,10 +16,9 @@ from llmtrace_analysis.cost.headroom.counting import BUCKET
 from llmtrace_analysis.cost.headroom.limit_use import LimitUse
 from llmtrace_analysis.cost.headroom.limits import read_headroom
 from llmtrace_analysis.cost.headroom.quotas import Measure, quotas
+from llmtrace_analysis.detect.incident_lifecycle import Finding, QuietPeriod
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.store.incident import Incident
-
-from .incident_lifecycle import Finding, QuietPeriod
 
 TOKENS_RULE, REQUESTS_RULE, PTU_RULE = "headroom.tokens", "headroom.requests", "headroom.ptu"
 
@@ -55,8 +54,8 @@ class HeadroomParameters:
     `recent_seconds` while `half` of it was used; one alone is repeated by its client, and those at an idle
     limit are another's. bursts: ten-second windows above their limit within `recent_seconds`, of providers
     that hold those; a single one may be cut at another moment there. quiet_seconds: without any of it, until
-    it is over: use that swings about the share is one incident. look_back: what is read, of which the trend
-    is. step_seconds: how often: more often than buckets there is nothing new.
+    it is over: use that swings about the share is one incident. lookback_seconds: what is read, of which
+    the trend is. step_seconds: how often: more often than buckets there is nothing new.
     """
 
     share: float = 0.8
@@ -68,7 +67,7 @@ class HeadroomParameters:
     bursts: int = 2
     recent_seconds: int = 300
     quiet_seconds: float = 300.0
-    look_back: int = 900
+    lookback_seconds: int = 900
     step_seconds: float = 15.0
 
 
@@ -91,7 +90,7 @@ class HeadroomRule:
         if 0 <= now - self._read_at < self._parameters.step_seconds:
             return self._findings
         until = datetime.fromtimestamp(int(now) // BUCKET * BUCKET, UTC)
-        scope = Scope(until - timedelta(seconds=self._parameters.look_back), until)
+        scope = Scope(until - timedelta(seconds=self._parameters.lookback_seconds), until)
         read = read_headroom(client, quotas(self._configured()), scope, growth=False)
         self._findings = [
             finding
