@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from llmtrace_cli.extras import needs
-from llmtrace_cli.query.output import output_options, write
+from llmtrace_cli.query.output import output_options, write, write_json
 from llmtrace_cli.query.store_reader import collector_option, connection, store_reader
 from llmtrace_cli.terminal import say
 
@@ -98,11 +97,7 @@ def limits(
     with store_reader(context, url) as client:
         headroom = read_headroom(client, configured, scope)
     if as_json:
-        answer = limit_use.as_json(headroom)
-        if output is None:
-            click.echo(json.dumps(answer, indent=2))
-        else:
-            output.write_text(f"{json.dumps(answer, indent=2)}\n", encoding="utf-8")
+        write_json(limit_use.as_json(headroom), output)
         return
     write(_table(headroom.limits) if fmt == "table" else _rows(headroom.limits), fmt, output, HOW_TO.rstrip())
     _remarks(headroom)

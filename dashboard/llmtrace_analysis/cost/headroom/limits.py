@@ -277,8 +277,10 @@ def _members(
     used: dict[Capacity, float | None] = dict.fromkeys(own_limits, 0.0)
     for caller, values in parts.items():
         capacity, before = Capacity.of(caller), used[Capacity.of(caller)]
-        known = values is not None and before is not None
-        used[capacity] = before + float(rolling(values, _STEPS)[place]) if known else None
+        if values is None or before is None:
+            used[capacity] = None
+        else:
+            used[capacity] = before + float(rolling(values, _STEPS)[place])
     labels = {capacity: _label(capacity, group) for capacity, group in _grouped(members).items()}
     shared = [Member(labels[capacity], used[capacity], limit) for capacity, limit in own_limits.items()]
     return tuple(sorted(shared, key=lambda member: (-(member.used or 0), member.label)))
