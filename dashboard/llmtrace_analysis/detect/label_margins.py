@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 
 from clickhouse_connect.driver.client import Client
 
 from . import store_queries
-from .labels import MEMORY_SECONDS, Labelled, Margin, margins
+from .labels import MEMORY_SECONDS, NO_MARGIN, Labelled, Margin, margins
 
 #: A label takes effect within so many seconds.
 _EVERY_SECONDS = 30.0
@@ -30,6 +31,12 @@ class LabelMargins:
         return self._margins
 
 
+def margin_now(client: Client, fingerprint: str, now: float | None = None) -> Margin:
+    """The margin of one rule and series, by its incidents' fingerprint."""
+    at = time.time() if now is None else now
+    return margins(store_queries.labels(client, at - MEMORY_SECONDS), at).get(fingerprint, NO_MARGIN)
+
+
 class PastMargins:
     """The margins by fingerprint as they were, from labels of any time."""
 
@@ -38,10 +45,10 @@ class PastMargins:
         self._at = (-1, 0)
         self._margins: Mapping[str, Margin] = {}
 
-    def at(self, time: float) -> Mapping[str, Margin]:
-        """Fingerprint → margin by what was labelled until `time` (Unix seconds), its decay to the hour."""
-        known = sum(item.at <= time for item in self._labels)
-        if known and self._at != (int(time) // _HOUR, known):
-            self._at = (int(time) // _HOUR, known)
-            self._margins = margins(self._labels, time)
+    def at(self, moment: float) -> Mapping[str, Margin]:
+        """Fingerprint → margin by what was labelled until then (Unix seconds), its decay to the hour."""
+        known = sum(item.at <= moment for item in self._labels)
+        if known and self._at != (int(moment) // _HOUR, known):
+            self._at = (int(moment) // _HOUR, known)
+            self._margins = margins(self._labels, moment)
         return self._margins if known else {}

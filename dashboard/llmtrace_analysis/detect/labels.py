@@ -58,15 +58,23 @@ class Margin:
         threshold = Sensitivity(false_incidents_a_week).threshold
         return (threshold + self.nats) / threshold
 
-    def in_words(self, false_incidents_a_week: float) -> str:
-        """Why the series is judged as it is, a sentence without its dot; empty where labels ask nothing."""
-        if self.nats < 0.01:
+    @property
+    def rarity(self) -> float:
+        """How many times as unlikely by chance the next incident must be."""
+        return math.exp(self.nats)
+
+    def in_words(self) -> str:
+        """What the labels ask for, a sentence; empty where it is nothing."""
+        if self.rarity < 1.1:
             return ""
         counts = [
             f"{number} {word}" for number, word in ((self.noise, "noise"), (self.useful, "useful")) if number
         ]
         labels = f"{' and '.join(counts)} label{'' if self.noise + self.useful == 1 else 's'}"
-        return f"This series needs {self.evidence(false_incidents_a_week):.1f}× the evidence: {labels}"
+        return (
+            f"The next incident of this rule and series must be {self.rarity:.1f}× as unlikely by chance: "
+            f"{labels}."
+        )
 
 
 NO_MARGIN = Margin(0.0, 0, 0)
