@@ -125,8 +125,8 @@ def _key(served: Served) -> tuple[str, object]:
 def _incident(decision: str) -> Callable[[Served], tuple[str, object]]:
     def prepare(served: Served) -> tuple[str, object]:
         call(served, "PUT", f"/v1/incidents/{decision}", report())
-        said = {"label": "noise"} if decision == "label" else {}
-        return f"/v1/incidents/{decision}/{decision}", {"actor": "ann", **said}
+        labelling = {"label": "noise"} if decision == "label" else {}
+        return f"/v1/incidents/{decision}/{decision}", {"actor": "ann", **labelling}
 
     return prepare
 

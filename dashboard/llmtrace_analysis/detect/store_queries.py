@@ -69,6 +69,21 @@ def incidents(client: Client, since: float) -> list[Incident]:
     return [Incident.from_row(row) for row in result.named_results()]
 
 
+_PAST_INCIDENTS = f"""SELECT
+    {Incident.select_list()}
+FROM incidents
+WHERE Kind = 'anomaly' AND OpenedAt < fromUnixTimestamp64Milli({{until_ms:Int64}})
+    AND (State != 'resolved' OR ResolvedAt >= fromUnixTimestamp64Milli({{since_ms:Int64}}))
+ORDER BY OpenedAt"""  # noqa: S608, the list is of constants
+
+
+def past_anomalies(client: Client, since: float, until: float) -> list[Incident]:
+    """The anomalies that were open at some time between, oldest first."""
+    window = {"since_ms": int(since * 1000), "until_ms": int(until * 1000)}
+    result = client.query(_PAST_INCIDENTS, parameters=window)
+    return [Incident.from_row(row) for row in result.named_results()]
+
+
 _LABELS = """SELECT Fingerprint, Rule, Label, toUnixTimestamp64Milli(LabelledAt) / 1000 AS at
 FROM incidents
 WHERE Label != '' AND LabelledAt >= fromUnixTimestamp64Milli({since_ms:Int64})

@@ -19,7 +19,7 @@ from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column
 from llmtrace_dashboard.ui.visitor import AccessEnded, access, person
 
 from .incident_actions import ActionFailed, act, label
-from .incident_labels import LABELS, label_facts, label_help
+from .incident_labels import LABELS, label_facts, label_help, render_margin
 
 #: A detection's metric → the lines of the chart (column of the rollup → label).
 _SERIES = {
@@ -119,6 +119,7 @@ def _facts(incident: Incident) -> None:
         "facts": facts,
     }
     show("facts", data, "incident_facts")
+    render_margin(incident)
 
 
 def _chart(incident: Incident) -> None:

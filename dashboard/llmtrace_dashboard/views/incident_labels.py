@@ -33,19 +33,19 @@ def label_help(label: Label) -> str:
 
 
 def label_facts(incident: Incident) -> list[dict[str, Any]]:
-    """What people said of an incident, and what labels ask of the next one of its rule and series."""
-    facts: list[dict[str, Any]] = []
-    if incident.label and incident.labelled_at is not None:
-        at = formats.clock(utc(incident.labelled_at), filters.zone(), datetime.now(UTC))
-        text = f"{LABELS[incident.label]}, by {incident.labelled_by}, {at}"
-        facts.append(
-            {"label": "Label", "text": text, "tone": "good" if incident.label == "useful" else "warn"}
-        )
+    """What somebody said of an incident; nothing where nobody has."""
+    if not incident.label or incident.labelled_at is None:
+        return []
+    at = formats.clock(utc(incident.labelled_at), filters.zone(), datetime.now(UTC))
+    return [{"label": "Label", "text": f"{LABELS[incident.label]}, by {incident.labelled_by}, {at}"}]
+
+
+def render_margin(incident: Incident) -> None:
+    """Say what labels ask of the next incident of this rule and series."""
     if words := load(label_margins.margin_now, incident.fingerprint).in_words():
-        facts.append({"label": "Evidence", "text": words})
+        st.caption(words)
     elif incident.label and not incident.rule.startswith(SCORED_RULES):
-        facts.append({"label": "Evidence", "text": _UNMOVED})
-    return facts
+        st.caption(_UNMOVED)
 
 
 def render_usefulness(project: str) -> None:
