@@ -17,6 +17,8 @@ from .settings import CollectorConnection
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from llmtrace_collector.store.incident import Label
+
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 10.0
@@ -162,6 +164,11 @@ class CollectorClient:
         """Acknowledge or resolve an incident."""
         path = f"/v1/incidents/{_segment(incident_id)}/{action}"
         self._send("POST", path, {"actor": actor, "note": note})
+
+    def label(self, incident_id: str, label: Label, actor: str, note: str) -> None:
+        """Say whether an incident was worth opening; an empty label takes back what was said."""
+        path = f"/v1/incidents/{_segment(incident_id)}/label"
+        self._send("POST", path, {"label": label, "actor": actor, "note": note})
 
     def report_watch(self, report: Json) -> None:
         """Say how far watch is: the body of `POST /v1/watch`."""

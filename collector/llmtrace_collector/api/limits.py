@@ -95,6 +95,7 @@ def policies(settings: CollectorSettings) -> RouteTable:
         "PUT /v1/incidents/{incident_id}": admin,
         "POST /v1/incidents/{incident_id}/acknowledge": decision,
         "POST /v1/incidents/{incident_id}/resolve": decision,
+        "POST /v1/incidents/{incident_id}/label": decision,
         "POST /v1/deliveries": admin,
         "POST /v1/watch": replace(admin, every_project=True),
         "PUT /v1/prices": costs,
