@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.detect.incident_lifecycle import Change, Finding, advance
+from llmtrace_analysis.queries.scope import Scope
 from llmtrace_analysis.watch.headroom import PTU_RULE, REQUESTS_RULE, TOKENS_RULE, HeadroomRule
+from llmtrace_analysis.watch.recent_use import RecentUse
 from llmtrace_collector.store.incident import Incident
 from llmtrace_collector.store.store import Store, open_store
 
@@ -154,5 +156,32 @@ def test_between_two_steps_nothing_is_read(store: Store) -> None:
     with store.client as client:
         for second in range(0, 31, 3):
             rule.findings(client, [], END + second)
-    assert len(asked) == 3
+    assert len(asked) == 2
     assert timedelta(seconds=rule.quiet_periods(END + 31)[TOKENS_RULE].seconds) == timedelta(minutes=5)
+
+
+def test_what_is_kept_is_what_a_whole_read_gives(store: Store) -> None:
+    """Calls come step by step; some are late, and are there once all is read again."""
+    recent, at = RecentUse(), int(END) - 900
+    with store.client as client:
+        for step in range(24):
+            rows = [
+                call(END - at + 5 + 7 * number, "gpt-4o", weight=1 + number,
+                     **limited_by(tokens__limit=1000 + step, tokens__remaining=step))
+                for number in range(4)
+            ]  # fmt: skip
+            late = [call(END - at + 200, "late", tokens=7)] if step == 12 else []
+            store.insert_rows("otel_traces", rows + late)
+            until = datetime.fromtimestamp(at, UTC)
+            scope = Scope(until - timedelta(seconds=600), until)
+            known_use, known_limits, period = recent.read(client, scope)
+            whole_use, whole_limits, _ = RecentUse().read(client, scope)
+            sums = [
+                {caller: use.column("input").sum() for caller, use in uses.items() if caller.model != "late"}
+                for uses in (known_use, whole_use)
+            ]
+            assert sums[0] == sums[1]
+            assert period.until == at
+            assert dict(known_limits) == dict(whole_limits)
+            at += 30
+        assert any(caller.model == "late" for caller in known_use)

@@ -123,7 +123,7 @@ def test_the_page_shows_them(served: Served) -> None:
     assert any("llmtrace cost limits" in code.value for code in page.code)
 
 
-def test_watch_opens_an_incident(served: Served) -> None:
+def test_watch_has_the_rule(served: Served) -> None:
     watch = build(WatchSettings(collector_url=served.url, admin_key=SecretStr(served.admin_key)))
     try:
         assert any(type(rule).__name__ == "HeadroomRule" for rule in watch._rules)

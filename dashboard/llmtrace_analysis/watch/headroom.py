@@ -14,11 +14,13 @@ from clickhouse_connect.driver.client import Client
 from llmtrace_analysis.cost.headroom.capacity_use import Period
 from llmtrace_analysis.cost.headroom.counting import BUCKET
 from llmtrace_analysis.cost.headroom.limit_use import LimitUse
-from llmtrace_analysis.cost.headroom.limits import read_headroom
+from llmtrace_analysis.cost.headroom.limits import headroom_of
 from llmtrace_analysis.cost.headroom.quotas import Measure, quotas
 from llmtrace_analysis.detect.incident_lifecycle import Finding, QuietPeriod
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.store.incident import Incident
+
+from .recent_use import RecentUse
 
 TOKENS_RULE, REQUESTS_RULE, PTU_RULE = "headroom.tokens", "headroom.requests", "headroom.ptu"
 
@@ -55,7 +57,7 @@ class HeadroomParameters:
     limit are another's. bursts: ten-second windows above their limit within `recent_seconds`, of providers
     that hold those; a single one may be cut at another moment there. quiet_seconds: without any of it, until
     it is over: use that swings about the share is one incident. lookback_seconds: what is read, of which
-    the trend is. step_seconds: how often: more often than buckets there is nothing new.
+    the trend is. step_seconds: how often: what must last two minutes need not be known sooner.
     """
 
     share: float = 0.8
@@ -68,7 +70,7 @@ class HeadroomParameters:
     recent_seconds: int = 300
     quiet_seconds: float = 300.0
     lookback_seconds: int = 900
-    step_seconds: float = 15.0
+    step_seconds: float = 30.0
 
 
 class HeadroomRule:
@@ -82,6 +84,7 @@ class HeadroomRule:
         """`configured`: what GET /v1/quotas answers now."""
         self._configured = configured
         self._parameters = parameters or HeadroomParameters()
+        self._recent = RecentUse()
         self._read_at = -np.inf
         self._findings: list[Finding] = []
 
@@ -91,7 +94,8 @@ class HeadroomRule:
             return self._findings
         until = datetime.fromtimestamp(int(now) // BUCKET * BUCKET, UTC)
         scope = Scope(until - timedelta(seconds=self._parameters.lookback_seconds), until)
-        read = read_headroom(client, quotas(self._configured()), scope, growth=False)
+        uses, reported, period = self._recent.read(client, scope)
+        read = headroom_of(uses, reported, quotas(self._configured()), period)
         self._findings = [
             finding
             for limit in read.limits

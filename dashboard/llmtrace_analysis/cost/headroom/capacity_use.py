@@ -170,9 +170,14 @@ class Period:
         return (self.until - self.since) // BUCKET
 
 
-def read_use(client: Client, scope: Scope, period: Period) -> dict[Caller, Use]:
-    """What each caller used. A call is in the bucket in which it began, for then it is admitted."""
-    read = rows(client, _USE, scope.params())
+def read_use(client: Client, scope: Scope) -> list[dict[str, Any]]:
+    """What each caller used, a row for each `bucket` (Unix seconds) of it, as `uses_of` takes them. A call is
+    in the bucket in which it began, for then it is admitted."""
+    return rows(client, _USE, scope.params())
+
+
+def uses_of(read: list[dict[str, Any]], period: Period) -> dict[Caller, Use]:
+    """What each caller used in a period, of rows that `read_use` read; those of other times are left out."""
     regions = _regions(read)
     uses: dict[Caller, Use] = {}
     for row in read:

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 
 from llmtrace_analysis.queries.scope import BILLED_PURPOSES, Scope
 
-from .capacity_use import FloatArray, Period, Use, read_use, rolling, together
+from .capacity_use import FloatArray, Period, Use, read_use, rolling, together, uses_of
 from .counting import BUCKET, MINUTE, UnitRate, counting, unit_rate
 from .daily_peaks import DailyPeaks, read_daily_peaks
 from .exhaustion import UNKNOWN, days_to_limit, seconds_to_limit
@@ -28,9 +28,20 @@ def read_headroom(client: Client, quotas: Sequence[Quota], scope: Scope, *, grow
     """
     scope = replace(scope, purposes=BILLED_PURPOSES)
     period = Period.of(scope)
-    uses = read_use(client, scope, period)
-    reported = _newest(read_reported(client, scope))
+    uses = uses_of(read_use(client, scope), period)
     peaks = read_daily_peaks(client, scope) if growth else None
+    return headroom_of(uses, read_reported(client, scope), quotas, period, peaks)
+
+
+def headroom_of(
+    uses: Mapping[Caller, Use],
+    by_caller: Mapping[ReportedBy, Sequence[Reported]],
+    quotas: Sequence[Quota],
+    period: Period,
+    peaks: DailyPeaks | None = None,
+) -> Headroom:
+    """The same of what was read. Without `peaks` nothing is known of growth."""
+    reported = _newest(by_caller)
     limits, covered = [], set()
     by_capacity = _grouped(uses)
     for quota in quotas:
@@ -60,7 +71,7 @@ def read_headroom(client: Client, quotas: Sequence[Quota], scope: Scope, *, grow
     return Headroom(period, limits, _merged(unlimited))
 
 
-def _newest(reported: Mapping[ReportedBy, list[Reported]]) -> dict[Capacity, list[Reported]]:
+def _newest(reported: Mapping[ReportedBy, Sequence[Reported]]) -> dict[Capacity, list[Reported]]:
     """The newest of each capacity's limits, by measure and window."""
     newest: dict[Capacity, dict[tuple[Measure, int], Reported]] = {}
     for caller, items in reported.items():
