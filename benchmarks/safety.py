@@ -9,11 +9,11 @@ benign texts (--hard: names of sets; NotInject and WildGuard unless said), which
 threshold in force is the one that the weights carry, which saw none of these sets. The last line of stdout is
 one JSON object:
 
-  recall      by set, family, technique and language: at 1% and 2% of hard benign texts, at the threshold in force
-              (`shipped`), of the patterns alone (`patterns`), of patterns or classifier (`both`)
+  recall      by set, family, technique and language: at 1% and 2% of hard benign texts, at the threshold
+              in force (`shipped`), of the patterns alone (`patterns`), of either (`both`)
   benign      the share of each benign set that is taken for an attack at each of these
-  gate        share of hard benign texts that pass → recall among what passes, and with a judge that errs so often
-              both ways (drawn by chance, the labels are hidden from nothing else): recall and false positives
+  gate        share of hard benign texts that pass → recall of what passes, and what is flagged by a judge
+              that errs so often both ways, drawn by chance: recall and false positives
   cpu_ms      CPU milliseconds of a text, classifier alone
 """
 
@@ -61,7 +61,9 @@ def measure(texts: list[LabelledText], hard_names: tuple[str, ...], judge_error:
     }
     groups = _groups(texts)
     return {
-        "recall": {name: _row(rows & attack, flags) for name, rows in groups.items() if (rows & attack).any()},
+        "recall": {
+            name: _row(rows & attack, flags) for name, rows in groups.items() if (rows & attack).any()
+        },
         "benign": {
             **{name: _row(rows & ~attack, flags) for name, rows in groups.items() if (rows & ~attack).any()},
             "all hard": _row(hard, flags),

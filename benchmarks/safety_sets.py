@@ -34,7 +34,9 @@ def _injection(record: Any, name: str) -> LabelledText:
 
 
 def _refusal(record: Any, name: str) -> LabelledText:
-    return LabelledText(record["mutated_prompt"], False, name, language=record.get("speaking_language", "English"))
+    return LabelledText(
+        record["mutated_prompt"], False, name, language=record.get("speaking_language", "English")
+    )
 
 
 def _hijack(record: Any, name: str) -> LabelledText:

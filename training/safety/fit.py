@@ -37,15 +37,13 @@ def matrix(hashed: Features, idf: Floats, sentences: int) -> scipy.sparse.csr_ma
     block = hashed.sentence * 2 + (hashed.bucket >= BUCKETS)
     norms = np.sqrt(np.bincount(block, values**2, minlength=2 * sentences))
     values = values / norms[block]
-    return scipy.sparse.csr_matrix(
-        (values, (hashed.sentence, hashed.bucket)), shape=(sentences, 2 * BUCKETS)
-    )
+    return scipy.sparse.csr_matrix((values, (hashed.sentence, hashed.bucket)), shape=(sentences, 2 * BUCKETS))
 
 
 def logistic(
     rows: scipy.sparse.csr_matrix, labels: NDArray[np.bool_], strength: float, iterations: int = 150
 ) -> tuple[Floats, float]:
-    """(weights, bias). Both classes weigh the same in sum; `strength`: how little weights are held back."""
+    """(weights, bias). Both classes weigh the same in sum; `strength`: how free weights are."""
     signs = np.where(labels, 1.0, -1.0)
     share = np.where(labels, 0.5 / max(labels.sum(), 1), 0.5 / max((~labels).sum(), 1)) * len(labels)
     transposed = rows.T.tocsr()

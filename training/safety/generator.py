@@ -1,4 +1,4 @@
-"""Attacks, and texts that look like them, from the grammars of `grammar/`: the same seed gives the same texts."""
+"""Attacks, and texts that look like them, from the grammars of `grammar/`: one seed, one set of texts."""
 
 from __future__ import annotations
 

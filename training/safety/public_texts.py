@@ -1,4 +1,4 @@
-"""Benign texts of public sets whose licences allow a model trained on them to be shipped. None is committed."""
+"""Benign texts of public sets whose licences allow shipping a model trained on them. None is committed."""
 
 from __future__ import annotations
 

@@ -3,9 +3,10 @@
     python -m training.safety.train --sources FOLDER
 
 FOLDER holds the public files of `public_texts.py` as OWNER/NAME/PATH, at the commits that are named there;
-their hashes are checked. Without it, the texts are those of the generator alone. The threshold is a percentile
-of benign messages, each scored by a model that saw no text of the same template or the same public text; no set
-that the classifier is judged with is read. The same texts, numpy and scipy give the same weights.
+their hashes are checked. Without it, the texts are those of the generator alone. The threshold is a
+percentile of benign messages, each scored by a model that saw no text of the same template or the same public
+text; no set that the classifier is judged with is read. The same texts, numpy and scipy give the same
+weights.
 """
 
 from __future__ import annotations
@@ -116,9 +117,13 @@ def train(corpus: Corpus, strength: float) -> tuple[dict[str, Any], dict[str, An
 
 def main() -> None:
     """Train, and write the weights with what they were made of."""
-    parser = argparse.ArgumentParser(prog="python -m training.safety.train", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m training.safety.train", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--sources", type=Path, help="folder of public files, OWNER/NAME/PATH")
-    parser.add_argument("--output", type=Path, default=_FOLDER, help="folder for weights.npz and weights.json")
+    parser.add_argument(
+        "--output", type=Path, default=_FOLDER, help="folder for weights.npz and weights.json"
+    )
     parser.add_argument("--attacks", type=int, default=16_000, help="texts to generate")
     parser.add_argument("--benign", type=int, default=20_000, help="texts to generate")
     parser.add_argument("--strength", type=float, default=3.0, help="how little weights are held back")

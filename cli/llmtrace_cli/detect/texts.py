@@ -65,12 +65,11 @@ Examples:
 \b
 The file: a JSON object in each line, with the text and, if you like, an id. The output is one in each line:
   id          as it was written, or null
-  score       0 to 1: probability of an attack where attacks and other texts are as frequent; 0.99 at least where
-  an exact pattern matches
+  score       0 to 1: probability of an attack where attacks and other texts are as frequent; at least
+  0.99 where an exact pattern matches
   flagged     whether the score reaches the threshold
   sentence    the sentence that looks most like an attack, as it stands in the text
-  family      direct_injection, indirect_injection, jailbreak, forged_turns, encoded_payload,
-  system_prompt_fishing, training_data_fishing, tool_misuse, resource_exhaustion: what it looks most like
+  family      what it looks most like: direct_injection, indirect_injection, jailbreak, forged_turns, …
 
 \b
 With --calibrate, FILE has texts of your own that are no attacks, and the output is one object: the threshold
@@ -134,8 +133,8 @@ def _score(lines: IO[str], threshold: float | None) -> None:
 
 
 def _calibrate(lines: IO[str], allowed: float) -> None:
-    from llmtrace.safety.check import check
-    from llmtrace.safety.classifier import model, threshold_for
+    from llmtrace.safety.check import check, threshold_for
+    from llmtrace.safety.classifier import model
 
     texts = [row.text for row in read_texts(lines)]
     try:

@@ -38,10 +38,11 @@ class TextCheck:
 def check_text(text: object, *, threshold: float | None = None) -> TextCheck:
     """Whether a text (a prompt, a document, a tool's result) looks like an attack on a model.
 
-    Some 0.5 ms of CPU for 500 characters; nothing is sent. threshold: score from 0 to 1 from which on a text is
-    flagged; that of the shipped weights unless given (`llmtrace detect text --calibrate` finds one's own).
-    It needs `llmtrace[safety]`; where numpy is missing the exact patterns alone are used, where google-re2 is
-    the classifier alone, and `reason` says so. It never raises: where nothing can be checked, `known` is False.
+    About a millisecond of CPU for 500 characters; nothing is sent. threshold: score from 0 to 1 from which
+    on a text is flagged; that of the shipped weights unless given (`llmtrace detect text --calibrate` finds
+    one's own). It needs `llmtrace[safety]`; where numpy is missing the exact patterns alone are used, where
+    google-re2 is the classifier alone, and `reason` says so. It never raises: where nothing can be checked,
+    `known` is False.
     """
     with internal_errors.swallow("checking a text"):
         return _checked(text if isinstance(text, str) else str(text), threshold)

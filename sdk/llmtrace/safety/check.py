@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import cache
 from importlib.util import find_spec
 from typing import NamedTuple
@@ -9,7 +11,7 @@ from typing import NamedTuple
 from . import families
 from .sentences import split
 
-#: What a text scores at least that a pattern matches: of those the patterns' author wrote as benign, none did.
+#: What a text scores at least that a pattern matches.
 PATTERN_SCORE = 0.99
 
 
@@ -43,7 +45,9 @@ def check(text: str, threshold: float | None = None) -> Check:
     """
     absent = missing()
     if len(absent) == 2:
-        raise ModuleNotFoundError(f"checking texts needs {' or '.join(absent)}: pip install 'llmtrace[safety]'")
+        raise ModuleNotFoundError(
+            f"checking texts needs {' or '.join(absent)}: pip install 'llmtrace[safety]'"
+        )
     score, sentence, family = 0.0, "", ""
     limit = PATTERN_SCORE if threshold is None else threshold
     if "numpy" not in absent:
@@ -61,3 +65,17 @@ def check(text: str, threshold: float | None = None) -> Check:
             sentence = next((part.strip() for part in split(text) if match(part)), text.strip())
             family = families.OF_PATTERN[names[0]]
     return Check(score, score >= limit, sentence, family, names, absent)
+
+
+def threshold_for(benign: Sequence[str], false_positives: float) -> float:
+    """The score that at most this share of texts of one's own reaches, texts that are no attacks.
+
+    false_positives: between 0 and 1. ValueError where there are too few texts to say: one must be expected.
+    """
+    if len(benign) * false_positives < 1:
+        needed = math.ceil(1 / false_positives)
+        raise ValueError(f"{len(benign)} texts cannot show so low a rate: it takes {needed} at least")
+    from .classifier import threshold_above
+
+    scores = sorted((check(text).score for text in benign), reverse=True)
+    return threshold_above(scores, false_positives)

@@ -1,4 +1,4 @@
-"""The classifier: how likely a text is an attack, by the sentence that looks most like one.
+"""The classifier: how likely a text is an attack, by the part that looks most like one.
 
 Logistic regression on hashed features of each sentence, weights of one byte. The files beside this module are
 made by `python -m training.safety.train`; weights.json says of what.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .features import BUCKETS, Features, extract
 from .patterns import bounded
-from .sentences import split
+from .sentences import split, windows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,22 +59,30 @@ class Model:
 
     def assess(self, texts: Sequence[str]) -> list[Assessment]:
         """What it says of each text. Of a long one (20,000 characters) beginning and end are read."""
-        sentences = [split(bounded(text)) or [""] for text in texts]
-        flat = [sentence for of_text in sentences for sentence in of_text]
-        if not flat:
+        units: list[tuple[str, str]] = []
+        counts = []
+        for text in texts:
+            of_text = [
+                (window, sentence)
+                for sentence in split(bounded(text)) or [""]
+                for window in windows(sentence)
+            ]
+            units.extend(of_text)
+            counts.append(len(of_text))
+        if not units:
             return []
-        features = extract(flat)
-        scores = self.sentence_scores(features, len(flat))
+        features = extract([window for window, _ in units])
+        scores = self.scores(features, len(units))
         assessments, start = [], 0
-        for of_text in sentences:
-            best = start + int(scores[start : start + len(of_text)].argmax())
+        for count in counts:
+            best = start + int(scores[start : start + count].argmax())
             family = self._family(features, best)
             score = 1 / (1 + math.exp(-self._slope * float(scores[best]) - self._offset))
-            assessments.append(Assessment(round(score, 6), flat[best].strip(), family))
-            start += len(of_text)
+            assessments.append(Assessment(round(score, 6), units[best][1].strip(), family))
+            start += count
         return assessments
 
-    def sentence_scores(self, features: Features, sentences: int) -> NDArray[np.float64]:
+    def scores(self, features: Features, sentences: int) -> NDArray[np.float64]:
         """Log odds of each sentence, before they are calibrated."""
         import numpy as np
 
@@ -100,23 +108,6 @@ def model() -> Model:
 
     with (resources.files(__package__) / "weights.npz").open("rb") as file, np.load(file) as arrays:
         return Model({name: arrays[name] for name in arrays.files})
-
-
-def threshold_for(benign: Sequence[str], false_positives: float) -> float:
-    """The score that at most this share of texts of one's own reaches, texts that are no attacks.
-
-    false_positives: 0 to 1. ValueError where there are too few texts to say: one expected above it at least.
-    """
-    if len(benign) * false_positives < 1:
-        needed = math.ceil(1 / false_positives) if false_positives > 0 else 0
-        raise ValueError(
-            f"{len(benign)} texts cannot show a rate of {false_positives:g}: it takes {needed or 'more'} at least"
-        )
-    scores: list[float] = []
-    for start in range(0, len(benign), 256):
-        scores.extend(assessment.score for assessment in model().assess(benign[start : start + 256]))
-    scores.sort(reverse=True)
-    return threshold_above(scores, false_positives)
 
 
 def threshold_above(descending: Sequence[float], share: float) -> float:

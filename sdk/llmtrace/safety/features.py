@@ -111,7 +111,9 @@ def _letters(codes: NDArray[np.uint64]) -> tuple[NDArray[np.bool_], NDArray[np.b
     """What belongs to words, and what is a word by itself: a sign of Chinese or Japanese."""
     lower = (codes >= ord("a")) & (codes <= ord("z"))
     digit = (codes >= ord("0")) & (codes <= ord("9"))
-    beyond = (codes >= 0xAA) & ~((codes >= 0x2000) & (codes < 0x2C00)) & ~((codes >= 0x3000) & (codes < 0x3040))
+    beyond = (
+        (codes >= 0xAA) & ~((codes >= 0x2000) & (codes < 0x2C00)) & ~((codes >= 0x3000) & (codes < 0x3040))
+    )
     alone = ((codes >= 0x3040) & (codes < 0xA000)) | ((codes >= 0x20000) & (codes < 0x32000))
     return lower | digit | (codes == ord("_")) | beyond, alone
 
