@@ -87,6 +87,8 @@ class Corpus:
     fold: list[int] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
     benign: list[list[int]] = field(default_factory=list)
+    public: list[list[int]] = field(default_factory=list)
+    """Those of `benign` that people wrote or published; the threshold is chosen by them where there are any."""
     attacks: list[list[int]] = field(default_factory=list)
 
     def add(self, sentence: str, family: str, group: str) -> int:
@@ -111,6 +113,7 @@ def build(sources: Path | None, attacks: int, benign: int, seed: int) -> Corpus:
     for number, (source, text) in enumerate(read(sources) if sources else ()):
         group = f"{source.repository} {number}"
         corpus.benign.append(_add(corpus, text, "", group))
+        corpus.public.append(corpus.benign[-1])
     carriers = list(corpus.benign)
     clauses = [text for text in corpus.sentences if 20 < len(text) < 90]
     for utterance in utterances("attacks", attacks, seed):

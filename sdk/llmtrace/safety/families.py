@@ -16,6 +16,7 @@ FAMILIES = {
     "direct_injection": Family("LLM01:2025", "AML.T0051.000"),
     "indirect_injection": Family("LLM01:2025", "AML.T0051.001"),
     "jailbreak": Family("LLM01:2025", "AML.T0054"),
+    "persuasion": Family("LLM01:2025", "AML.T0051.000"),
     "forged_turns": Family("LLM01:2025", "AML.T0051.000"),
     "encoded_payload": Family("LLM01:2025", "AML.T0068"),
     "system_prompt_fishing": Family("LLM07:2025", "AML.T0056"),
