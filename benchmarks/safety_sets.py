@@ -55,7 +55,7 @@ def _benign(record: Any, name: str) -> LabelledText | None:
     return None if record.get("label") else LabelledText(record["prompt"], False, name)
 
 
-#: Fields that tell a form → how a record of it is read: our own; CyberSecEval's injections and false refusals;
+#: Fields that tell a form → how a record of it is read: our own; those of CyberSecEval;
 #: Tensor Trust; AlignBench; XSTest; NotInject and WildGuard.
 _FORMS: tuple[tuple[set[str], Callable[[Any, str], LabelledText | None]], ...] = (
     ({"text", "label"}, _own),

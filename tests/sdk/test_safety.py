@@ -21,7 +21,7 @@ from llmtrace.safety.classifier import Model, model, threshold_above
 from llmtrace.safety.families import FAMILIES, OF_PATTERN
 from llmtrace.safety.features import BUCKETS, extract
 from llmtrace.safety.patterns import patterns
-from llmtrace.safety.sentences import MOST_CHARACTERS, finished, split, windows
+from llmtrace.safety.sentences import MOST_CHARACTERS, finished, split
 
 TEXTS = st.text(max_size=600) | st.text(alphabet="ab .!?。！？\n“”'\"）,你好", max_size=900)
 
@@ -57,16 +57,6 @@ def test_a_text_that_grows_has_the_same_sentences_however_it_comes(text: str, cu
     assert "".join(first) + rest + text[cut:] == text
     if first:
         assert first == split("".join(first))
-
-
-@given(TEXTS)
-def test_windows_cover_a_sentence(text: str) -> None:
-    for sentence in split(text):
-        parts = windows(sentence)
-        assert all(part in sentence for part in parts)
-        assert sentence.startswith(parts[0])
-        assert sentence.endswith(parts[-1])
-        assert set("".join(parts)) | {" "} == set(sentence) | {" "}
 
 
 def test_chinese_ends_at_its_marks_without_a_blank() -> None:
@@ -109,7 +99,7 @@ def test_hashes_are_the_ones_that_the_weights_were_trained_with() -> None:
         "𝐛𝐨𝐥𝐝 😀 и текст",
     ]
     digest = sha256(extract(sentences).bucket.astype("<i8").tobytes()).hexdigest()
-    assert digest == "DIGEST"
+    assert digest == "28b77204718f3ab2f89afd9f6dba653bbfa07bd5a70f79edf2d1d1cd75002189"
 
 
 def test_the_weights_are_the_recorded_ones_and_survive_a_round_trip() -> None:

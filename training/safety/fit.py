@@ -61,7 +61,7 @@ def logistic(
 
 
 def calibration(scores: Floats, labels: NDArray[np.bool_]) -> tuple[float, float]:
-    """(slope, offset) that make a score's logistic function a probability where both classes are as likely."""
+    """(slope, offset) that make a score's logistic function a probability at equal odds."""
     share = np.where(labels, 0.5 / labels.sum(), 0.5 / (~labels).sum())
     signs = np.where(labels, 1.0, -1.0)
 

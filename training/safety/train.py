@@ -4,7 +4,7 @@
 
 FOLDER holds the public files of `public_texts.py` as OWNER/NAME/PATH, at the commits that are named there;
 their hashes are checked. Without it, the texts are those of the generator alone. The threshold is a
-percentile of public benign messages, each scored by a model that saw no text of the same template or the same public
+percentile of benign messages, each scored by a model that saw no text of the same template or the same public
 text; no set that the classifier is judged with is read. The same texts, numpy and scipy give the same
 weights.
 """
@@ -83,8 +83,7 @@ def train(corpus: Corpus, strength: float) -> tuple[dict[str, Any], dict[str, An
     slope, offset = calibration(
         np.concatenate([benign, attacks]), np.arange(len(benign) + len(attacks)) >= len(benign)
     )
-    chosen_by = np.array([scores[message].max() for message in corpus.public or corpus.benign if message])
-    cut = float(np.quantile(chosen_by, 1 - _FALSE_POSITIVES))
+    cut = float(np.quantile(benign, 1 - _FALSE_POSITIVES))
     threshold = round(float(1 / (1 + np.exp(-slope * cut - offset))), 6)
     weights, bias = logistic(rows, labels, strength)
     words, word_scale = quantised(weights[:BUCKETS])
@@ -105,7 +104,6 @@ def train(corpus: Corpus, strength: float) -> tuple[dict[str, Any], dict[str, An
         "sentences": count,
         "attack_sentences": int(labels.sum()),
         "benign_messages": len(benign),
-        "public_messages": len(corpus.public),
         "attack_messages": len(attacks),
         "families": dict(sorted(Counter(filter(None, corpus.family)).items())),
         "threshold": threshold,

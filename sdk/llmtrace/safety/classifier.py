@@ -1,4 +1,4 @@
-"""The classifier: how likely a text is an attack, by the part that looks most like one.
+"""The classifier: how likely a text is an attack, by the sentence that looks most like one.
 
 Logistic regression on hashed features of each sentence, weights of one byte. The files beside this module are
 made by `python -m training.safety.train`; weights.json says of what.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .features import BUCKETS, Features, extract
 from .patterns import bounded
-from .sentences import split, windows
+from .sentences import split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,26 +59,18 @@ class Model:
 
     def assess(self, texts: Sequence[str]) -> list[Assessment]:
         """What it says of each text. Of a long one (20,000 characters) beginning and end are read."""
-        units: list[tuple[str, str]] = []
-        counts = []
-        for text in texts:
-            of_text = [
-                (window, sentence)
-                for sentence in split(bounded(text)) or [""]
-                for window in windows(sentence)
-            ]
-            units.extend(of_text)
-            counts.append(len(of_text))
-        if not units:
+        sentences = [split(bounded(text)) or [""] for text in texts]
+        flat = [sentence for of_text in sentences for sentence in of_text]
+        if not flat:
             return []
-        features = extract([window for window, _ in units])
-        scores = self.scores(features, len(units))
+        features = extract(flat)
+        scores = self.scores(features, len(flat))
         assessments, start = [], 0
-        for count in counts:
+        for count in map(len, sentences):
             best = start + int(scores[start : start + count].argmax())
             family = self._family(features, best)
             score = 1 / (1 + math.exp(-self._slope * float(scores[best]) - self._offset))
-            assessments.append(Assessment(round(score, 6), units[best][1].strip(), family))
+            assessments.append(Assessment(round(score, 6), flat[best].strip(), family))
             start += count
         return assessments
 

@@ -32,7 +32,8 @@ def normalise(text: str) -> str:
 
 def match(text: str) -> tuple[str, ...]:
     """Names of the patterns that a text matches, sorted."""
-    normal = normalise(text)
+    # Halves of a pair, which JSON lets through, are no UTF-8.
+    normal = normalise(text).encode("utf-8", "replace").decode()
     squeezed = _join_spelled(normal)
     return tuple(
         sorted(

@@ -7,9 +7,6 @@ import re
 #: Characters of a sentence at most; a longer one is cut at its last blank before that.
 MOST_CHARACTERS = 400
 
-#: Characters of a window at most, and how far the next one begins behind it.
-_WINDOW, _STRIDE = 110, 55
-
 #: Where a sentence ends: after a line, after a full stop of Chinese at once, after a Latin one before a
 #: blank; closing brackets and quotation marks belong to it, and so does the white space behind it.
 _END = re.compile(
@@ -39,21 +36,6 @@ def finished(text: str) -> tuple[list[str], str]:
     if not ends:
         return [], text
     return split(text[: ends[-1]]), text[ends[-1] :]
-
-
-def windows(sentence: str) -> list[str]:
-    """The sentence, or of a long one overlapping parts, so that no order is lost among other words."""
-    if len(sentence) <= _WINDOW:
-        return [sentence]
-    parts, start = [], 0
-    while True:
-        end = start + _WINDOW
-        if end >= len(sentence):
-            return [*parts, sentence[start:]]
-        blank = sentence.rfind(" ", start + _STRIDE, end)
-        parts.append(sentence[start : blank if blank > 0 else end])
-        blank = sentence.find(" ", start + _STRIDE, end)
-        start = blank + 1 if blank > 0 else start + _STRIDE
 
 
 def _cut(sentence: str) -> list[str]:
