@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import fields
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -26,10 +25,13 @@ from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
+from llmtrace_analysis.detect.label_margins import LabelMargins
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.detect.scans.message_scan import MessageScan
+from llmtrace_analysis.detect.streaming.sensitivity import evidence_of
 from llmtrace_analysis.settings import WatchSettings
 
+from .headroom import HeadroomRule
 from .health import Health, HealthServer
 from .service import Pace, Watch, run
 from .unseen_spend import UnseenSpendCheck
@@ -114,11 +116,12 @@ def build_rules(settings: WatchSettings, collector: CollectorClient, scan: Messa
     """Every rule, in the order of evaluation."""
     anomalies = anomaly_parameters(settings)
     return [
-        AnomalyRule(anomalies, settings.purposes),
+        AnomalyRule(anomalies, settings.purposes, LabelMargins(), settings.sensitivity),
         FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
         InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
+        HeadroomRule(collector.quotas),
     ]
 
 
@@ -180,10 +183,9 @@ def build_outbox(
 
 
 def anomaly_parameters(settings: WatchSettings) -> AnomalyParameters:
-    """The thresholds of anomalies, which are settings of the same names."""
-    return AnomalyParameters(
-        **{field.name: getattr(settings, field.name) for field in fields(AnomalyParameters)}
-    )
+    """The constants of the ten-second rules, as demanding as the sensitivity says."""
+    evidence = evidence_of(settings.sensitivity)
+    return AnomalyParameters(lookback_minutes=settings.lookback_minutes).demanding(evidence)
 
 
 def access_parameters(settings: WatchSettings) -> AccessParameters:
