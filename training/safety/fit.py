@@ -28,7 +28,8 @@ def rarity(hashed: Features, sentences: int) -> Floats:
     """Inverse document frequency of each bucket, in steps of 1/20 from 0 to 12.75, as it is stored."""
     counts = np.bincount(hashed.bucket, minlength=2 * BUCKETS)
     values = np.log((1 + sentences) / (1 + counts)) + 1
-    return np.clip(np.rint(values * 20), 0, 255).astype(np.float64) / 20
+    steps: Floats = np.clip(np.rint(values * 20), 0, 255).astype(np.float64)
+    return steps / 20
 
 
 def matrix(hashed: Features, idf: Floats, sentences: int) -> scipy.sparse.csr_matrix:

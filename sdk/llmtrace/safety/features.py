@@ -57,9 +57,9 @@ def extract(sentences: list[str]) -> Features:
 
     folded = [f" {fold_words(sentence)} " for sentence in sentences]
     lengths = np.array([len(text) for text in folded], dtype=np.int64)
-    codes = np.frombuffer("".join(folded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
+    encoded = "".join(folded).encode("utf-32-le", "surrogatepass")
+    codes = np.frombuffer(encoded, dtype="<u4").astype(np.uint64)
     owner = np.repeat(np.arange(len(folded), dtype=np.int64), lengths)
-    codes = codes.astype(np.uint64)
     words, word_owner = _words(codes, owner)
     pieces, piece_owner = _pieces(codes, owner)
     shapes, shape_owner = _shapes(sentences)
