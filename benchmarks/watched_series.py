@@ -5,8 +5,8 @@
 A store is filled with two weeks of so many series (`fortnight.py`: services with a model, a tool, a retrieval
 and whole traces each) at about a trace a minute of each, but for the last 75 minutes, which have `--rate`
 spans per second. A collector in a process of its own serves it. CPU seconds are those of its process and of
-watch's; what else the collector does meanwhile is measured before and taken off. The last line of stdout is one
-JSON object:
+watch's; what else the collector does meanwhile is measured before and taken off. The last line of stdout is
+one JSON object:
 
   series, spans         that were watched, and in the store
   replay                CPU seconds of the replay: watch's, the collector's; its seconds on the wall; peak MiB

@@ -96,10 +96,10 @@ def test_each_fault_is_one_incident_and_over_with_the_fault(served: Served) -> N
         now = 60.0 * minute + 31
         levels.advance(now)
         assert watch.evaluate(now)
-    found = incidents(served)
-    assert {project: len(rows) for project, rows in found.items()} == INCIDENTS
-    (slow,), (silent,), (switched,) = (found[name] for name in ("slow", "silent", "switched"))
-    tool, retrieval = sorted(found["steps"], key=lambda row: str(row["Rule"]))
+    opened = incidents(served)
+    assert {project: len(rows) for project, rows in opened.items()} == INCIDENTS
+    (slow,), (silent,), (switched,) = (opened[name] for name in ("slow", "silent", "switched"))
+    tool, retrieval = sorted(opened["steps"], key=lambda row: str(row["Rule"]))
     assert slow["Rule"] == "anomaly.latency"
     assert slow["Dimensions"] == {"provider": "openai", "model": "gpt-4o-mini"}
     assert slow["Title"].startswith("Latency of gpt-4o-mini (openai): ")

@@ -113,7 +113,8 @@ class DetectorBank:
     ) -> None:
         """`groups`: a number for each series; series of one group are siblings."""
         self._series = len(groups)
-        self._sensitivity = sensitivity
+        self.sensitivity = sensitivity
+        """May change with the number of series that share it; None: these alone do."""
         self._utc_offset = utc_offset_minutes
         self._changes = SeriesChanges(groups)
         self._silence = Silence(self._series)
@@ -165,7 +166,7 @@ class DetectorBank:
 
     @property
     def _threshold(self) -> float:
-        return (self._sensitivity or Sensitivity(series=self._series)).threshold
+        return (self.sensitivity or Sensitivity(series=self._series)).threshold
 
     def advance(self, minute: int, buckets: MinuteBuckets) -> MinuteResult:
         """Add the next minute (Unix time / 60); minutes ascend, and may be left out where nothing is
@@ -253,8 +254,8 @@ class DetectorBank:
 
     def _margin(self, measure: EventMeasure) -> FloatArray:
         margin = np.zeros(self._series)
-        given = self.margins.get(measure, margin[:0])
-        margin[: len(given)] = given
+        known = self.margins.get(measure, margin[:0])
+        margin[: len(known)] = known
         return margin
 
     def _ended(self, place: int) -> Ended:

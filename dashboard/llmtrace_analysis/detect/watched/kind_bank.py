@@ -98,6 +98,12 @@ class KindBank:
                 changes.append(Opened(self.series[event.series], event, self._group_of[event.series]))
         return changes
 
+    def share(self, sensitivity: Sensitivity) -> None:
+        """Judge by another sensitivity from now on: more series share it."""
+        self._sensitivity = sensitivity
+        if self._bank is not None:
+            self._bank.sensitivity = sensitivity
+
     def _locate(self, table: MinuteTable) -> _Located:
         if self._located is None or self._located.table is not table:
             rows = np.fromiter((self._rows.get(key, -1) for key in table.keys), np.int64, len(table.keys))

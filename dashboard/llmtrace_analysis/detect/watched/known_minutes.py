@@ -19,7 +19,7 @@ class KnownMinutes:
     """Judges minute after minute, from what lies before."""
 
     def __init__(self) -> None:
-        self._reported = self._arrived = self._away = _NEVER
+        self._reported = self._arrived = self._down = _NEVER
 
     def advance(self, minute: int, evidence: Evidence) -> bool:
         """Whether the minute (Unix time / 60) is known."""
@@ -31,5 +31,5 @@ class KnownMinutes:
         if minute - self._reported > _REPORT_MINUTES:
             return minute - self._arrived < _ARRIVAL_MINUTES
         if not is_up:
-            self._away = minute
-        return minute - self._away > _SETTLING_MINUTES
+            self._down = minute
+        return minute - self._down > _SETTLING_MINUTES

@@ -27,7 +27,7 @@ from .kinds import DELAY_SECONDS
 from .minute_by_minute import MinuteByMinute
 from .replay import MOST_DAYS, run
 from .troubles import Trouble
-from .wording import RULE_NAMES, rule_and_dimensions, trouble_finding
+from .wording import RULE_NAMES, is_ours, rule_and_dimensions, trouble_finding
 
 logger = logging.getLogger(__name__)
 
@@ -131,11 +131,11 @@ class LevelRule:
         )
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
-        """See `Rule`. Until the past is replayed, the open incidents as they are."""
+        """See `Rule`. Until the past is replayed, those of ours that are open as they are."""
         state = self._state
         unresolved = [incident for incident in incidents if incident.state != "resolved"]
         if state is None:
-            return [_as_it_is(incident) for incident in unresolved if incident.rule in RULE_NAMES.values()]
+            return [_as_it_is(incident) for incident in unresolved if is_ours(incident)]
         known = {incident.fingerprint for incident in unresolved}
         findings = []
         for trouble, events in state.troubles:
@@ -146,8 +146,8 @@ class LevelRule:
             latest = end - end % (60 * _SEEN_MINUTES)
             if latest > max(seen):
                 seen.append(latest)
-            found = self._evidence.get(trouble.number, ())
-            findings.append(trouble_finding(trouble, main, tuple(sorted(seen)), found))
+            traces = self._evidence.get(trouble.number, ())
+            findings.append(trouble_finding(trouble, main, tuple(sorted(seen)), traces))
         return findings
 
     def quiet_periods(self, now: float) -> dict[str, QuietPeriod]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
 
@@ -50,6 +50,7 @@ class MinuteByMinute:
         """The next minute."""
         self.troubles = Troubles()
         self._purposes = tuple(purposes)
+        self._sensitivity, self._sharing = sensitivity, 0
         self._banks = [KindBank(kind, sensitivity, utc_offset_minutes) for kind in kinds]
         self._listing = Listing(since // 60 * 60)
         self._listed_kind = next(kind for kind in KINDS if kind.sources[0].listed)
@@ -86,6 +87,7 @@ class MinuteByMinute:
     def advance(self, chunk: Chunk) -> Iterator[list[Trouble]]:
         """Advance the minutes of a chunk; after each, the troubles that are over with it."""
         self._listing = chunk.listing
+        self._share()
         for minute in range(chunk.since, chunk.until):
             self._known_before.append(self._known.advance(minute, chunk.evidence))
             changes: list[Opened | Closed] = []
@@ -95,5 +97,15 @@ class MinuteByMinute:
                     table, whole = chunk.tables[bank.kind]
                     listing = chunk.listing if bank.kind is self._listed_kind else None
                     changes += bank.advance(minute - later, table, whole, listing)
+            self._share()
             self.until = minute + 1
             yield self.troubles.add(changes, minute)
+
+    def _share(self) -> None:
+        """All series share one number of false incidents."""
+        number = max(sum(len(bank.series) for bank in self._banks), 1)
+        if number != self._sharing:
+            self._sharing = number
+            shared = replace(self._sensitivity, series=number)
+            for bank in self._banks:
+                bank.share(shared)

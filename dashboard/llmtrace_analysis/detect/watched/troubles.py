@@ -109,16 +109,16 @@ def _is_same(trouble: Trouble, opened: Opened) -> bool:
 
 
 def _belong(first: Opened, second: Opened) -> bool:
-    one, other = first.series, second.series
-    if one.project != other.project or _family(first.event) != _family(second.event):
+    series, other = first.series, second.series
+    if series.project != other.project or _family(first.event) != _family(second.event):
         return False
-    is_same_kind = one.kind == other.kind and one.dimensions.keys() == other.dimensions.keys()
+    is_same_kind = series.kind == other.kind and series.dimensions.keys() == other.dimensions.keys()
     is_change = {first.event.kind, second.event.kind} & _CHANGES
     if is_change and is_same_kind:
         return first.group == second.group
     if first.event.direction != second.event.direction and not is_change:
         return False
-    return one == other or (not is_same_kind and _may_be_part(one, other))
+    return series == other or (not is_same_kind and _may_be_part(series, other))
 
 
 def _may_be_part(first: WatchedSeries, second: WatchedSeries) -> bool:

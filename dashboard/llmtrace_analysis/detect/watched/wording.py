@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from llmtrace_analysis.detect.findings import label
 from llmtrace_analysis.detect.incident_lifecycle import Finding
 from llmtrace_analysis.detect.streaming.detector_bank import Event, EventMeasure
+from llmtrace_collector.store.incident import Incident
 
 from .kind_bank import Opened
 from .series import WatchedSeries
@@ -56,6 +57,9 @@ _NAMED = 5
 #: From so many times the expected on, and from this share of failures on, it is critical.
 _CRITICAL_RATIO, _CRITICAL_SHARE = 2.0, 0.5
 
+#: Every summary of ours has it, and none of the ten-second rules.
+_NOTICED = ", noticed at "
+
 _UNITS_OF_CALLS = {"trace": "traces", "step": "calls", "score": "scores", "agent": "runs"}
 
 
@@ -91,6 +95,11 @@ def trouble_finding(
         evidence=evidence,
         is_going_on=True,
     )
+
+
+def is_ours(incident: Incident) -> bool:
+    """Whether an incident tells of a trouble, though a ten-second rule has the same name."""
+    return incident.rule in RULE_NAMES.values() and _NOTICED in incident.summary
 
 
 def series_name(series: WatchedSeries) -> str:
@@ -182,14 +191,14 @@ def _summary(trouble: Trouble, main: Opened) -> str:
         f"({amount(event.low, event.measure)} to {amount(event.high, event.measure)})."
     )
     others = [opened for opened in trouble.events if opened is not main]
-    shown = "; ".join(
+    names = "; ".join(
         f"{WORDINGS[opened.event.measure].name.lower()} of {series_name(opened.series)}"
         for opened in others[:_NAMED]
     )
     more = f"; and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    also = f" The same shows in: {shown}{more}." if others else ""
+    also = f" The same shows in: {names}{more}." if others else ""
     return (
-        f"{what}, since {_time(event.start)}, noticed at {_time(event.opened + 1)}: "
+        f"{what}, since {_time(event.start)}{_NOTICED}{_time(event.opened + 1)}: "
         f"{amount(event.value, event.measure)}.{band}{also}"
     )
 
