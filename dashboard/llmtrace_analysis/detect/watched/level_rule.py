@@ -41,6 +41,10 @@ _SAY_SECONDS = 10.0
 _SHARED = frozenset(RULES.values())
 
 
+class _Ending(Exception):
+    """The watch ends."""
+
+
 @dataclass(frozen=True)
 class _State:
     """What an evaluation sees."""
@@ -163,9 +167,12 @@ class LevelRule:
         if client is not None:
             client.close()
 
-    def _step(self) -> float:
+    def _step(self) -> float | None:
         now = time.time()
-        self.advance(now)
+        try:
+            self.advance(now)
+        except _Ending:
+            return None
         return 60.0 - (now - DELAY_SECONDS) % 60.0
 
     def _reader(self) -> Client:
@@ -174,6 +181,8 @@ class LevelRule:
         return self._client
 
     def _note_progress(self, minute: int) -> None:
+        if self.thread.is_stopping:
+            raise _Ending
         self._replayed_to = minute
         self.thread.rest()
         if self._state is None and time.monotonic() - self._said_at >= _SAY_SECONDS:
