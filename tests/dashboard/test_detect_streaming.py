@@ -129,6 +129,20 @@ def test_when_a_series_was_added_makes_no_difference(seed: int, added: int) -> N
         assert same(result.errors[1:], single.errors)
 
 
+def test_a_series_goes_on_without_those_that_are_forgotten() -> None:
+    minutes = traffic(DAY + 60, 5, series=3)
+    bank = DetectorBank(np.arange(3), Sensitivity(1.0, 1))
+    alone = DetectorBank(np.array([2]), Sensitivity(1.0, 1))
+    for number, bucket in enumerate(minutes):
+        own = {name: values[[2]] for name, values in bucket.items()}
+        if number == DAY:
+            bank.select(np.array([2]))
+        result = bank.advance(MONDAY + number, to_buckets(own if number >= DAY else bucket))
+        single = alone.advance(MONDAY + number, to_buckets(own))
+        assert same(result.judged.nats[:, -4:], single.judged.nats)
+        assert same(result.errors[-1:], single.errors)
+
+
 @settings(max_examples=3)
 @given(st.integers(0, 10_000), st.integers(1, DAY + 50))
 def test_a_minute_is_judged_by_earlier_ones_alone(seed: int, cut: int) -> None:

@@ -105,6 +105,7 @@ def build(settings: WatchSettings) -> Watch:
         rules=rules,
         scan=scan,
         rule_threads=rule_threads,
+        at_end=[levels.close],
         outbox=outbox,
         health=health,
         pace=Pace(

@@ -11,7 +11,7 @@ import numpy as np
 from llmtrace_analysis.detect.detectors.series import BoolArray, FloatArray, IntArray
 
 from .episodes import Episodes
-from .growth import grow
+from .growth import grow, select
 from .levels import Judged, Levels
 from .measures import MEASURES, Measure, MeasureConstants
 from .minute_buckets import CallSpread, MinuteBuckets, Share, TokenAdjustment
@@ -140,6 +140,22 @@ class DetectorBank:
         grow(self._levels_before, self._new_history, fresh)
         for share in self._shares.values():
             grow(share, _Share, fresh)
+
+    def select(self, series: IntArray) -> None:
+        """Go on with these series alone, in this order."""
+        self._series = len(series)
+        self._changes.select(series)
+        select(self._silence, Silence, series)
+        select(self._adjustment, TokenAdjustment, series)
+        self.margins = {}
+        if not self.measures:
+            return
+        select(self._levels, self._new_levels, series)
+        select(self._spread, self._new_spread, series)
+        select(self._episodes, self._new_episodes, series)
+        select(self._levels_before, self._new_history, series)
+        for share in self._shares.values():
+            select(share, _Share, series)
 
     def _begin(self, buckets: MinuteBuckets) -> None:
         self.measures = ("calls", *buckets.levels)

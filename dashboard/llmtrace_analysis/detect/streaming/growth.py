@@ -1,4 +1,4 @@
-"""More columns for what holds arrays by column: what a column holds does not depend on when others came."""
+"""Columns come and go in what holds arrays by column: what one holds does not depend on when others came."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import numpy as np
+
+from llmtrace_analysis.detect.detectors.series import IntArray
 
 State = TypeVar("State")
 
@@ -29,3 +31,22 @@ def _append(state: object, fresh: object, larger: object) -> None:
                 object.__setattr__(state, name, joined)
         elif hasattr(value, "__dict__") and not callable(value):
             _append(getattr(state, name), value, other)
+
+
+def select(state: State, of_columns: Callable[[int], State], places: IntArray) -> None:
+    """Of every array of `state`, and of the states that it holds, only these columns."""
+    _take(state, of_columns(1), of_columns(2), places)
+
+
+def _take(state: object, fresh: object, larger: object, places: IntArray) -> None:
+    for name, value in vars(fresh).items():
+        other = getattr(larger, name)
+        if isinstance(value, np.ndarray):
+            axes = [axis for axis, size in enumerate(value.shape) if size != other.shape[axis]]
+            if axes:
+                # An array of several columns for each that is counted, side by side.
+                width = value.shape[axes[0]]
+                wide = (places[:, None] * width + np.arange(width)).ravel()
+                object.__setattr__(state, name, np.take(getattr(state, name), wide, axis=axes[0]))
+        elif hasattr(value, "__dict__") and not callable(value):
+            _take(getattr(state, name), value, other, places)

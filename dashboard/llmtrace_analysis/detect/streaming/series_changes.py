@@ -41,6 +41,11 @@ class SeriesChanges:
         missing = int(self._groups.max(initial=0)) + 1 - len(self._group_first)
         self._group_first = np.append(self._group_first, np.full(max(missing, 0), _NEVER))
 
+    def select(self, series: IntArray) -> None:
+        """Go on with these series alone."""
+        self._groups, self._first = self._groups[series], self._first[series]
+        self._recent, self._is_news = self._recent[:, series], self._is_news[series]
+
     def advance(self, minute: int, calls: FloatArray) -> BoolArray:
         """Add a minute; which series are new, told once."""
         counts = np.nan_to_num(calls)

@@ -22,7 +22,11 @@ from .series import WatchedSeries
 _SECONDS_OF = 200
 
 #: A series that nothing came of for so long is forgotten, minutes.
-_FORGET_MINUTES = 7 * 1440
+_DAY = 1440
+_FORGET_MINUTES = 7 * _DAY
+
+
+_DIRECTIONS: tuple[Direction, ...] = ("up", "down")
 
 
 class Opened(NamedTuple):
@@ -81,22 +85,48 @@ class KindBank:
         """Add a known minute. `table` has it, `whole` the same before parts were summed; `listing`: who is
         watched, where not all are.
         """
+        changes: list[Opened | Closed] = []
+        if minute % _DAY == 0:
+            changes += self._forget(minute)
         located = self._locate(table)
         self._admit(minute, located, whole, listing)
         if self._bank is None:
-            return []
+            return changes
         buckets = table.buckets(minute, located.columns, self.kind.levels, self.kind.shares)
         self._seen = np.where(buckets.calls > 0, minute, self._seen)
         if self.kind.is_counted_at_start:
             buckets = self._without_long(minute, located, buckets)
         result = self._bank.advance(minute, buckets)
-        changes: list[Opened | Closed] = [
+        changes += [
             Closed(self.series[row], measure, direction, minute) for row, measure, direction in result.closed
         ]
         for event in result.events:
             if event.kind != "new_series" or event.series not in self._known_before:
                 changes.append(Opened(self.series[event.series], event, self._group_of[event.series]))
         return changes
+
+    def _forget(self, minute: int) -> list[Closed]:
+        """Go on without the series that nothing has come of for a week; what was open of them is over."""
+        if self._bank is None or not (self._seen < minute - _FORGET_MINUTES).any():
+            return []
+        places = np.flatnonzero(self._seen >= minute - _FORGET_MINUTES)
+        rows = set(places.tolist())
+        closed = [
+            Closed(series, measure, direction, minute)
+            for row, series in enumerate(self.series)
+            if row not in rows
+            for measure in (*self._bank.measures, *self.kind.shares)
+            for direction in _DIRECTIONS
+        ]
+        self._bank.select(places)
+        moved = {int(row): place for place, row in enumerate(places)}
+        self._rows = {key: moved[row] for key, row in self._rows.items() if row in moved}
+        self._known_before = {moved[row] for row in self._known_before if row in moved}
+        self.series = [self.series[row] for row in places]
+        self._group_of = [self._group_of[row] for row in places]
+        self._seconds, self._seen = self._seconds[places], self._seen[places]
+        self._located = None
+        return closed
 
     def share(self, sensitivity: Sensitivity) -> None:
         """Judge by another sensitivity from now on: more series share it."""
