@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 from benchmarks.fortnight import DAY, Fault, Flow, fill, fill_reports, traffic
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import OperationalError
 
 from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
 from llmtrace_analysis.detect.watched.known_minutes import KnownMinutes
@@ -150,6 +152,44 @@ def named(event: WatchedEvent) -> tuple[Any, ...]:
     """As the incident that it opens is named."""
     rule = RULE_NAMES[event.event.measure]
     return event.series.project, rule, *sorted(event.series.dimensions.items())
+
+
+def test_a_store_that_is_away_and_a_clock_that_is_set_back_change_nothing(served: Served) -> None:
+    is_away = False
+
+    def reader() -> Client:
+        if is_away:
+            raise OperationalError("away")
+        return served.reader()
+
+    now = 60.0 * FAULT + 31
+    with closing(LevelRule(reader, ("product",), Sensitivity(), replay_days=0.1)) as rule:
+        rule.advance(now)
+        assert rule.judged_until == 60 * FAULT
+        assert rule.replayed_share == 1
+        rule.advance(now - 7200)
+        assert rule.judged_until == 60 * FAULT
+        rule.close()
+        is_away = True
+        with pytest.raises(OperationalError):
+            rule.advance(now + 600)
+        assert rule.judged_until == 60 * FAULT
+        # What was missed is caught up with, in order.
+        is_away = False
+        rule.advance(now + 600)
+        assert rule.judged_until == 60 * FAULT + 600
+
+
+def test_a_key_of_one_project_watches_that_alone(served: Served) -> None:
+    answer = served.write("POST", "/v1/keys", {"project": "steps", "role": "read"})
+    assert answer.is_success, answer.text
+    key = answer.json()["key"]
+    with closing(LevelRule(lambda: served.reader(key), ("product",), Sensitivity(), replay_days=0.1)) as rule:
+        rule.advance(60.0 * FAULT + 31)
+        assert rule._watched is not None
+        assert {(series.kind, series.project) for series in rule._watched.series} == {
+            (kind, "steps") for kind in ("call", "trace", "step", "ingest")
+        }
 
 
 def test_down_is_no_silence_and_silence_is_none_only_where_nothing_says_that_the_collector_is_up() -> None:
