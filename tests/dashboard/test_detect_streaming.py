@@ -129,6 +129,20 @@ def test_when_a_series_was_added_makes_no_difference(seed: int, added: int) -> N
         assert same(result.errors[1:], single.errors)
 
 
+def test_a_margin_raises_the_threshold_of_its_series_and_measure(
+    calm: list[Minute], taught: DetectorBank
+) -> None:
+    start = 2 * DAY
+    fault = [changed(bucket, cost_mean=2.0, errors=20.0) for bucket in calm[start : start + 60]]
+    for margins, measures in (
+        ({"cost": np.array([1e6])}, {"errors"}),
+        ({"errors": np.array([1e6])}, {"cost"}),
+    ):
+        bank = deepcopy(taught)
+        bank.margins.update(margins)
+        assert {event.measure for event in opened(bank, fault)} == measures
+
+
 def test_a_series_goes_on_without_those_that_are_forgotten() -> None:
     minutes = traffic(DAY + 60, 5, series=3)
     bank = DetectorBank(np.arange(3), Sensitivity(1.0, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -133,6 +134,14 @@ class KindBank:
         self._sensitivity = sensitivity
         if self._bank is not None:
             self._bank.sensitivity = sensitivity
+
+    def demand(self, margin: Callable[[WatchedSeries, EventMeasure], float]) -> None:
+        """Nats that are added to the threshold of each series and measure from now on."""
+        if self._bank is not None:
+            self._bank.margins = {
+                measure: np.array([margin(series, measure) for series in self.series])
+                for measure in (*self._bank.measures, *self.kind.shares)
+            }
 
     def _locate(self, table: MinuteTable) -> _Located:
         if self._located is None or self._located.table is not table:

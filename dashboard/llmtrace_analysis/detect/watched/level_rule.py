@@ -18,6 +18,7 @@ from urllib3.exceptions import HTTPError
 from llmtrace.common.supervised import SupervisedThread
 from llmtrace_analysis.detect.findings import RULES
 from llmtrace_analysis.detect.incident_lifecycle import Finding, QuietPeriod
+from llmtrace_analysis.detect.label_margins import LabelMargins
 from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
 from llmtrace_collector.store.incident import Incident, fingerprint
 
@@ -79,6 +80,8 @@ class LevelRule:
         self._evidence: dict[int, tuple[str, ...]] = {}
         self._answered: set[int] = set()
         self._said_at = 0.0
+        self._labels = LabelMargins()
+        self._margins: dict[str, float] = {}
         self.thread = SupervisedThread(
             "watched series", self._step, expected=(ClickHouseError, HTTPError, OSError)
         )
@@ -117,6 +120,7 @@ class LevelRule:
                 self._watched = MinuteByMinute(
                     self._since, self._sensitivity, self._purposes, self._utc_offset
                 )
+            self._demand(client, now)
             for _ in run(client, self._watched, until, self._note_progress, frozenset(self._answered)):
                 """Over before anybody was told."""
             self._find_evidence(client)
@@ -190,6 +194,15 @@ class LevelRule:
             logger.info(
                 "watched_series_replaying share=%.2f series=%d", self.replayed_share, self.series_count
             )
+
+    def _demand(self, client: Client, now: float) -> None:
+        """Have labels move the thresholds of the series that there are so far."""
+        margins = {
+            name: margin.nats for name, margin in self._labels.read(client, now).items() if margin.nats
+        }
+        if self._watched is not None and (margins or self._margins):
+            self._watched.demand(margins)
+        self._margins = margins
 
     def _find_evidence(self, client: Client) -> None:
         """Look for the traces of what opened, once."""

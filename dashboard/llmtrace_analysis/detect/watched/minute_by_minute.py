@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace_analysis.detect.streaming.detector_bank import EventMeasure
 from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
+from llmtrace_collector.store.incident import fingerprint
 
 from .busy_users import Listing, extended
 from .kind_bank import Closed, KindBank, Opened
@@ -18,6 +20,7 @@ from .minutes import Evidence, MinuteTable, read_evidence, read_minutes
 from .series import WatchedSeries
 from .sources import Source
 from .troubles import Trouble, Troubles
+from .wording import RULE_NAMES
 
 _LATEST = max(kind.later_minutes for kind in KINDS)
 
@@ -61,6 +64,16 @@ class MinuteByMinute:
     def series(self) -> list[WatchedSeries]:
         """All that are watched."""
         return [series for bank in self._banks for series in bank.series]
+
+    def demand(self, margins: Mapping[str, float]) -> None:
+        """Add nats to thresholds from now on: fingerprint of an incident → nats. Others have none."""
+
+        def margin(series: WatchedSeries, measure: EventMeasure) -> float:
+            rule = RULE_NAMES[measure]
+            return margins.get(fingerprint(rule, series.project, series.dimensions), 0.0)
+
+        for bank in self._banks:
+            bank.demand(margin)
 
     def read(self, client: Client, until: int, answered: frozenset[int] = frozenset()) -> Chunk:
         """Read the minutes from the next to before `until`. `answered`: minutes in which we know the
