@@ -14,7 +14,7 @@ from scipy import stats
 
 from llmtrace_analysis.detect.detectors.series import FloatArray
 from llmtrace_analysis.detect.streaming.cusum import Cusum
-from llmtrace_analysis.detect.streaming.detector_bank import DetectorBank, Event, MinuteResult
+from llmtrace_analysis.detect.streaming.detector_bank import DetectorBank, Event, EventMeasure, MinuteResult
 from llmtrace_analysis.detect.streaming.episodes import Episodes
 from llmtrace_analysis.detect.streaming.minute_buckets import CallSpread, TokenAdjustment
 from llmtrace_analysis.detect.streaming.own_history import OwnHistory
@@ -129,18 +129,18 @@ def test_when_a_series_was_added_makes_no_difference(seed: int, added: int) -> N
         assert same(result.errors[1:], single.errors)
 
 
+_PAIRS: tuple[tuple[EventMeasure, EventMeasure], ...] = (("cost", "errors"), ("errors", "cost"))
+
+
 def test_a_margin_raises_the_threshold_of_its_series_and_measure(
     calm: list[Minute], taught: DetectorBank
 ) -> None:
     start = 2 * DAY
     fault = [changed(bucket, cost_mean=2.0, errors=20.0) for bucket in calm[start : start + 60]]
-    for margins, measures in (
-        ({"cost": np.array([1e6])}, {"errors"}),
-        ({"errors": np.array([1e6])}, {"cost"}),
-    ):
+    for measure, other in _PAIRS:
         bank = deepcopy(taught)
-        bank.margins.update(margins)
-        assert {event.measure for event in opened(bank, fault)} == measures
+        bank.margins[measure] = np.array([1e6])
+        assert {event.measure for event in opened(bank, fault)} == {other}
 
 
 def test_a_series_goes_on_without_those_that_are_forgotten() -> None:
