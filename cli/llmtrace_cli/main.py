@@ -12,6 +12,7 @@ from .config.commands import config
 from .cost.commands import cost
 from .demo.commands import demo
 from .detect.commands import detect
+from .detect.incidents import incidents
 from .doctor.commands import doctor
 from .query.traces import traces
 from .serve.commands import collector, dashboard, inference, mlflow, watch
@@ -29,6 +30,7 @@ Examples:
   llmtrace demo --once            drive real calls through everything, print what was stored, stop
   llmtrace doctor                 what is wrong, and how to mend it
   llmtrace traces 'status:failed' which traces failed, and any other search
+  llmtrace incidents list         what is wrong now
   llmtrace detect score FILE.csv  which values of a series of your own are unusual
   llmtrace alerts test ops        send a test message to one of your channels
   llmtrace test from-trace ID     a pytest file that plays a trace's answers to your program again
@@ -52,8 +54,8 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, detect, alerts,
-    test, cost, config, keys, store, backup, restore):  # fmt: skip
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, incidents,
+    detect, alerts, test, cost, config, keys, store, backup, restore):  # fmt: skip
     cli.add_command(command)
 
 

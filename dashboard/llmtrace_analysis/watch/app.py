@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import fields
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -25,11 +24,16 @@ from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
+from llmtrace_analysis.detect.label_margins import LabelMargins
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.detect.scans.message_scan import MessageScan
+from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity, evidence_of
+from llmtrace_analysis.detect.watched.level_rule import LevelRule
 from llmtrace_analysis.settings import WatchSettings
 
+from .headroom import HeadroomRule
 from .health import Health, HealthServer
+from .series_metrics import add_series_metrics
 from .service import Pace, Watch, run
 from .unseen_spend import UnseenSpendCheck
 
@@ -85,8 +89,10 @@ def build(settings: WatchSettings) -> Watch:
     scan = MessageScan(
         open_reader, settings.purposes, settings.injection_window_seconds, settings.interval_seconds
     )
-    rules = build_rules(settings, collector, scan)
-    rule_threads = []
+    levels = build_level_rule(settings)
+    add_series_metrics(levels, health.registry)
+    rules = build_rules(settings, collector, scan, levels)
+    rule_threads = [levels.thread]
     if settings.billing:
         check = build_unseen_spend_check(settings)
         rules.append(check)
@@ -98,6 +104,7 @@ def build(settings: WatchSettings) -> Watch:
         rules=rules,
         scan=scan,
         rule_threads=rule_threads,
+        at_end=[levels.close],
         outbox=outbox,
         health=health,
         pace=Pace(
@@ -109,15 +116,24 @@ def build(settings: WatchSettings) -> Watch:
     )
 
 
-def build_rules(settings: WatchSettings, collector: CollectorClient, scan: MessageScan) -> list[Rule]:
+def build_level_rule(settings: WatchSettings) -> LevelRule:
+    """What judges every minute of all series."""
+    return LevelRule(partial(connect_reader, settings), settings.purposes, Sensitivity(settings.sensitivity))
+
+
+def build_rules(
+    settings: WatchSettings, collector: CollectorClient, scan: MessageScan, levels: LevelRule
+) -> list[Rule]:
     """Every rule, in the order of evaluation."""
     anomalies = anomaly_parameters(settings)
     return [
-        AnomalyRule(anomalies, settings.purposes),
+        AnomalyRule(anomalies, settings.purposes, LabelMargins(), settings.sensitivity),
+        levels,
         FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
         InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
+        HeadroomRule(collector.quotas),
     ]
 
 
@@ -174,10 +190,9 @@ def build_outbox(
 
 
 def anomaly_parameters(settings: WatchSettings) -> AnomalyParameters:
-    """The thresholds of anomalies, which are settings of the same names."""
-    return AnomalyParameters(
-        **{field.name: getattr(settings, field.name) for field in fields(AnomalyParameters)}
-    )
+    """The constants of the ten-second rules, as demanding as the sensitivity says."""
+    evidence = evidence_of(settings.sensitivity)
+    return AnomalyParameters(lookback_minutes=settings.lookback_minutes).demanding(evidence)
 
 
 def access_parameters(settings: WatchSettings) -> AccessParameters:

@@ -1,0 +1,3 @@
+"""What `llmtrace watch` watches by the minute: which series there are, how they are read from the store, and
+what the detectors of `detect/streaming` say of them.
+"""

@@ -1,0 +1,4 @@
+"""Attacks in texts: exact patterns, and a classifier of sentences whose weights are in the package.
+
+Nothing here is loaded before it is used: patterns need google-re2, the classifier numpy (`llmtrace[safety]`).
+"""
