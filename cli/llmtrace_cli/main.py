@@ -10,6 +10,7 @@ from .backup.commands import backup, restore
 from .config.commands import config
 from .cost.commands import cost
 from .demo.commands import demo
+from .detect.backtest import backtest
 from .detect.commands import detect
 from .detect.incidents import incidents
 from .doctor.commands import doctor
@@ -55,6 +56,7 @@ def cli(config_file: Path | None) -> None:
 for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, incidents, detect,
     test, cost, config, keys, store, backup, restore):  # fmt: skip
     cli.add_command(command)
+watch.add_command(backtest)
 
 
 def main() -> None:
