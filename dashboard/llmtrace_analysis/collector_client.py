@@ -206,6 +206,15 @@ class CollectorClient:
         """The status of each budget that concerns such calls: user, project, model, service, account, tag."""
         return self._rows("GET", "/v1/budget", "budgets", params=calls)
 
+    def quotas(self) -> list[Json]:
+        """The quotas of the settings, [[collector.quotas]]; none where the collector knows of none."""
+        try:
+            return self._rows("GET", "/v1/quotas", "quotas")
+        except CollectorRefused as error:
+            if error.status == 404:  # a collector from before
+                return []
+            raise
+
     def set_price(self, price: Json) -> str:
         """Set a price of one's own; the name of the book that holds now."""
         return str(self._send("PUT", "/v1/prices", price)["book"])

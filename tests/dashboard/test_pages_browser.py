@@ -226,6 +226,7 @@ def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack)
         ("caches", "Caches of answers"),
         ("advice", "Advice"),
         ("whatif", "As it was"),
+        ("limits", "Limits of providers"),
         ("reserved", "Cost by reserved units"),
     ],
 )

@@ -91,6 +91,7 @@ def policies(settings: CollectorSettings) -> RouteTable:
         "GET /v1/budget": Policy(("ingest", "read")),
         f"GET {PROJECTS_PATH}": Policy(("ingest",)),
         "GET /v1/budgets": Policy(("read",), every_project=True),
+        "GET /v1/quotas": Policy(("read",)),
         "PUT /v1/incidents/{incident_id}": admin,
         "POST /v1/incidents/{incident_id}/acknowledge": decision,
         "POST /v1/incidents/{incident_id}/resolve": decision,

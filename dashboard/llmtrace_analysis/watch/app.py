@@ -31,6 +31,7 @@ from llmtrace_analysis.detect.scans.message_scan import MessageScan
 from llmtrace_analysis.detect.streaming.sensitivity import evidence_of
 from llmtrace_analysis.settings import WatchSettings
 
+from .headroom import HeadroomRule
 from .health import Health, HealthServer
 from .service import Pace, Watch, run
 from .unseen_spend import UnseenSpendCheck
@@ -120,6 +121,7 @@ def build_rules(settings: WatchSettings, collector: CollectorClient, scan: Messa
         InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
+        HeadroomRule(collector.quotas),
     ]
 
 
