@@ -171,10 +171,10 @@ def test_labels_are_counted_and_configurations_compared() -> None:
         real(300_000, "useful"),
         real(1000, "noise", "x.y"),
     ]
-    one, ten = (Configuration(value, ("product",), 60, 300.0) for value in (1.0, 10.0))
-    calm = outcome(one, 0, 2 * week, [fired(900, 1500)], labelled)
+    low, high = (Configuration(value, ("product",), 60, 300.0) for value in (1.0, 10.0))
+    calm = outcome(low, 0, 2 * week, [fired(900, 1500)], labelled)
     busy = outcome(
-        ten, 0, 2 * week, [fired(900, 1400), fired(100_100, 100_500), fired(600_000, None)], labelled
+        high, 0, 2 * week, [fired(900, 1400), fired(100_100, 100_500), fired(600_000, None)], labelled
     )
     assert (calm.per_week, busy.per_week) == (0.5, 1.5)
     assert (calm.useful, calm.noise, busy.useful, busy.noise) == ((1, 2), (0, 2), (1, 2), (1, 2))
