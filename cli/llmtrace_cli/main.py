@@ -11,6 +11,7 @@ from .backup.commands import backup, restore
 from .config.commands import config
 from .cost.commands import cost
 from .demo.commands import demo
+from .detect.backtest import backtest
 from .detect.commands import detect
 from .detect.incidents import incidents
 from .doctor.commands import doctor
@@ -57,6 +58,7 @@ def cli(config_file: Path | None) -> None:
 for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, incidents,
     detect, alerts, test, cost, config, keys, store, backup, restore):  # fmt: skip
     cli.add_command(command)
+watch.add_command(backtest)
 
 
 def main() -> None:

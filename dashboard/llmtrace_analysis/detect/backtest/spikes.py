@@ -51,7 +51,7 @@ class SpikeConfiguration:
 
 
 @dataclass
-class _Past:
+class Past:
     """Incidents of one series so far: a few that are open or may still matter to its history."""
 
     incidents: list[Incident] = field(default_factory=list)
@@ -71,7 +71,7 @@ def replay_spikes(
     parameters = configuration.parameters
     lookback = parameters.lookback_minutes * 60
     rows: list[BucketRow] = []
-    past: dict[SeriesKey, _Past] = {}
+    past: dict[SeriesKey, Past] = {}
     read_until = since - lookback
     for start in range(since, until, CHUNK_SECONDS):
         end = min(start + CHUNK_SECONDS, until)
@@ -82,15 +82,15 @@ def replay_spikes(
         for key in by_key.keys() | past.keys():
             # What is open of a model that is called no more is over once it is quiet.
             series = by_key.get(key) or _without_buckets(key)
-            yield from _replayed(series, start, end, past.setdefault(key, _Past()), configuration)
+            yield from replayed(series, start, end, past.setdefault(key, Past()), configuration)
         if progress is not None:
             progress(float(end))
     for of_series in past.values():
         yield from (_fired(incident) for incident in of_series.incidents if incident.state != "resolved")
 
 
-def _replayed(
-    series: Series, start: int, end: int, past: _Past, configuration: SpikeConfiguration
+def replayed(
+    series: Series, start: int, end: int, past: Past, configuration: SpikeConfiguration
 ) -> Iterator[Fired]:
     parameters = configuration.parameters
     width = parameters.bucket_seconds
@@ -114,7 +114,7 @@ def _replayed(
 
 
 def _evaluated(
-    series: Series, end: int, past: _Past, configuration: SpikeConfiguration, *, is_worth: bool
+    series: Series, end: int, past: Past, configuration: SpikeConfiguration, *, is_worth: bool
 ) -> Iterator[Fired]:
     """Evaluate as live does once a bucket has become complete; the incidents that are over with it."""
     parameters = configuration.parameters
