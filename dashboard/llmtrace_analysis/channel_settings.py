@@ -279,7 +279,7 @@ class ChannelSettings(BaseModel):
     def _find(self, name: str) -> str:
         inline, variable, file = (getattr(self, setting) for setting in _SETTINGS_OF[name])
         if inline is not None:
-            text = inline.get_secret_value()
+            text: str = inline.get_secret_value()
         elif variable:
             text = os.environ.get(variable, "")
         elif file is not None:

@@ -58,7 +58,7 @@ def configured(**margins: Margin) -> SpikeConfiguration:
 
 
 def replayed(series: Series, start: int, end: int, chunk: int, by: SpikeConfiguration) -> list[Fired]:
-    past, fired = spikes.Past(), []
+    past, fired = spikes.Past(), list[Fired]()
     for since in range(start, end, chunk):
         fired += spikes.replayed(series, since, min(since + chunk, end), past, by)
     return fired

@@ -1,4 +1,4 @@
-"""A backtest of a fortnight in a real store: a day, a night, weekends, and one bad spell that people labelled."""
+"""A backtest of a fortnight in a real store: day, night, weekends, and one bad spell that people labelled."""
 
 from __future__ import annotations
 
@@ -38,12 +38,14 @@ SELECT
     fromUnixTimestamp64Milli(toInt64(started)), lower(hex(sipHash128(minute, n))),
     lower(hex(sipHash64(minute, n))), 'chat gpt-4o-mini', 'Client', 'shop', map('service.name', 'shop'),
     map(
-        'gen_ai.operation.name', 'chat', 'gen_ai.provider.name', 'openai', 'gen_ai.request.model', 'gpt-4o-mini',
+        'gen_ai.operation.name', 'chat', 'gen_ai.provider.name', 'openai',
+        'gen_ai.request.model', 'gpt-4o-mini',
         'gen_ai.response.model', 'gpt-4o-mini', 'gen_ai.usage.input_tokens', if(failed, '', '400'),
         'gen_ai.usage.output_tokens', if(failed, '', '120')
     ),
     took * 1000000, if(failed, 'Error', 'Unset'), 'shop',
-    fromUnixTimestamp64Milli(toInt64(started + took)), fromUnixTimestamp64Milli(toInt64(started + took + 1000))
+    fromUnixTimestamp64Milli(toInt64(started + took)),
+    fromUnixTimestamp64Milli(toInt64(started + took + 1000))
 FROM (
     SELECT {START // 60} + number AS minute, minute * 60 AS at,
         (0.2 + 0.4 * (1 + cos(2 * pi() * (minute % 1440 - 840) / 1440)))

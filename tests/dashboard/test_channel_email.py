@@ -109,7 +109,7 @@ def test_encrypted_with_a_login(
     ):
         way = {"proxy": proxy.url} if through_proxy else {}
         url, trusted = f"{kind}://localhost:{port}", certificates / "authority.pem"
-        login = {"username": "watch", "certificate": trusted, **way}
+        login: dict[str, Any] = {"username": "watch", "certificate": trusted, **way}
         seen.append(send(url, secret=password, **login))
         assert seen[0].ok, seen  # type: ignore[attr-defined]
         assert len(mailbox.mails) == 1

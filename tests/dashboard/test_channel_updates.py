@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import secrets
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 
-from llmtrace_analysis.alerts.channels import apprise_channel
 from llmtrace_analysis.alerts.channels.from_settings import ChannelUnusable
 from llmtrace_cli.main import cli
 
@@ -115,7 +116,7 @@ def test_apprise_sends_what_has_no_channel(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_apprise_says_what_to_install_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apprise_channel.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ChannelUnusable, match=r"llmtrace\[alerts\]"):
         channel_of(apprise_settings("http://localhost:9", "s" * 20))
 
@@ -172,9 +173,13 @@ def test_watch_does_not_start_with_a_channel_that_cannot_be_used(tmp_path: Path)
     assert "[[watch.channels]] pager" in result.output
 
 
+def answer_of(service: str, received: Received) -> Reply:
+    return success(service)
+
+
 def test_an_opened_incident_without_a_title_has_one_for_every_service() -> None:
     nameless = message("incident.opened")
     nameless = replace(nameless, incident=replace(nameless.incident, title="", summary=""))
     for service in ("slack", "teams", "pagerduty", "jsm", "wecom", "dingtalk", "feishu"):
-        with http_receiver(lambda received, service=service: success(service)) as receiver:
+        with http_receiver(partial(answer_of, service)) as receiver:
             assert channel_of(settings_of(service, receiver.url, "s" * 20)).send(nameless).ok

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,10 @@ IN_BODY: Mapping[str, tuple[tuple[Reply, bool], ...]] = {
         (json_reply({"code": 11232, "msg": "frequency limited"}), False),
     ),
 }
+
+
+def has_as_many(rows: list[Any], number: int) -> bool:
+    return len(rows) == number
 
 
 def whsec(secret: str) -> str:
@@ -159,7 +164,7 @@ def test_every_event_is_delivered_and_no_secret_seen(
                 (OPEN, ACKNOWLEDGED, replace(ACKNOWLEDGED, state="resolved", resolved_at=NOW - 5)), 1
             ):
                 box.sync([incident], {}, NOW)
-                until(lambda number=number: len(recorded) == number)
+                until(partial(has_as_many, recorded, number))
             seen += [recorded, generate_latest(registry), list(box.reasons()), box.receivers[0].state()]
         assert [(row["event"], row["ok"]) for row in recorded] == [(event, True) for event in EVENTS]
         for request in receiver.requests():

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from llmtrace_cli.query import output
 from llmtrace_cli.query.output import write_rows
 
 if TYPE_CHECKING:
@@ -177,7 +175,7 @@ def write_json(outcomes: Sequence[Outcome], tried: Sequence[Outcome], wanted: fl
         body["tried"] = [_figures(item) for item in tried]
         body["wanted_per_week"] = wanted
         body["suggested_sensitivity"] = None if best is None else best.configuration.sensitivity
-    click.echo(json.dumps(body, indent=2))
+    output.write_json(body, None)
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:

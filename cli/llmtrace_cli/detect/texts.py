@@ -11,6 +11,7 @@ from typing import IO, NamedTuple
 
 import click
 
+from llmtrace.common.terminal import say
 from llmtrace_cli.extras import needs
 
 #: Texts between two lines of progress.
@@ -126,10 +127,9 @@ def _score(lines: IO[str], threshold: float | None) -> None:
         result = check(row.text, threshold)
         fields = (row.id, round(result.score, 6), result.flagged, result.sentence, result.family)
         names = ("id", "score", "flagged", "sentence", "family")
-        line = json.dumps(dict(zip(names, fields, strict=True)), ensure_ascii=False)
-        click.echo(line.encode("utf-8", "replace").decode())
+        click.echo(json.dumps(dict(zip(names, fields, strict=True))))
         if number % _PROGRESS_EVERY == 0 and sys.stderr.isatty():
-            click.echo(f"{number:,} texts", err=True)
+            say(f"{number:,} texts", err=True)
 
 
 def _calibrate(lines: IO[str], allowed: float) -> None:

@@ -151,10 +151,12 @@ class Incidents:
             before = self._of_caller(incident_id, identity)
             if before.label == labelling.label and not labelling.note:
                 return _answer(before)
-            by = {"labelled_at": _now(), "labelled_by": actor}
-            if not labelling.label:
-                by = {"labelled_at": None, "labelled_by": ""}
-            incident = replace(before, label=labelling.label, **by)
+            incident = replace(
+                before,
+                label=labelling.label,
+                labelled_at=_now() if labelling.label else None,
+                labelled_by=actor if labelling.label else "",
+            )
             return self._save(incident, f"label:{labelling.label or 'none'}", actor, labelling.note)
 
     def _of_caller(self, incident_id: str, identity: Identity) -> Incident:

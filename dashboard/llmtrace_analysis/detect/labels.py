@@ -112,7 +112,7 @@ def _margin(items: list[Labelled], now: float) -> Margin:
 
 
 def _decayed(nats: float, seconds: float) -> float:
-    return nats * 0.5 ** (seconds / HALF_LIFE_SECONDS)
+    return float(nats * 0.5 ** (seconds / HALF_LIFE_SECONDS))
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,9 @@ def usefulness(counts: Mapping[tuple[str, Label], int]) -> list[Usefulness]:
     return [
         Usefulness(
             rule,
-            *(counts.get((rule, label), 0) for label in ("useful", "noise", "")),  # type: ignore[arg-type]
+            counts.get((rule, "useful"), 0),
+            counts.get((rule, "noise"), 0),
+            counts.get((rule, ""), 0),
         )
         for rule in rules
     ]

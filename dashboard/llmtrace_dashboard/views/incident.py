@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
@@ -269,7 +271,7 @@ def render_actions(incident_id: str) -> None:
                 key=f"label_{word or 'none'}",
                 help=label_help(word),
                 disabled=incident.label == word,
-                on_click=_do,
+                on_click=_label,
                 args=(incident_id, word),
             )
 
@@ -286,22 +288,27 @@ def render_outcome() -> None:
         st.toast(done, icon=":material/check_circle:")
 
 
-def _do(incident_id: str, action: Decision | Label) -> None:
+def _do(incident_id: str, action: Decision) -> None:
+    _carry_out(partial(act, current_settings(), incident_id, action), action)
+
+
+def _label(incident_id: str, word: Label) -> None:
+    _carry_out(partial(label, current_settings(), incident_id, word), f"label:{word}")
+
+
+def _carry_out(do: Callable[..., object], what: str) -> None:
     # Read here: what was typed last may have arrived together with the click.
     name, note = st.session_state.get("actor", "").strip(), st.session_state["note"].strip()
     try:
         # Asked anew: the button may be older than the role.
         visitor, caller = person(), access().caller()
         name = visitor.name or name or "dashboard"
-        if action in LABELS:
-            label(current_settings(), incident_id, action, name, note, visitor=visitor, caller=caller)
-        else:
-            act(current_settings(), incident_id, action, name, note, visitor=visitor, caller=caller)
+        do(name, note, visitor=visitor, caller=caller)
     except AccessEnded:
         return
     except ActionFailed as failure:
         st.session_state["action_failed"] = str(failure)
         return
     st.cache_data.clear()
-    st.session_state["action_done"] = _ACTIONS[f"label:{action}" if action in LABELS else action]
+    st.session_state["action_done"] = _ACTIONS[what]
     st.session_state["note"] = ""

@@ -190,6 +190,8 @@ class _Smtp(smtplib.SMTP):
 
     def wrap(self, context: ssl.SSLContext) -> None:
         """Speak TLS from the start."""
+        if self.sock is None:
+            raise ConnectionError("the connection is closed")
         self.sock = context.wrap_socket(self.sock, server_hostname=self._host)
         self._attempt.sockets.append(self.sock)
 

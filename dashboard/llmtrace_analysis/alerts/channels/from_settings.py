@@ -48,7 +48,8 @@ def channel_names(settings: WatchSettings) -> list[str]:
 
 def channel_named(settings: WatchSettings, name: str) -> Channel:
     """The channel of that name. Raises ChannelUnusable, and KeyError where there is none."""
-    row = dict(zip(channel_names(settings), (*settings.webhooks, *settings.channels), strict=True))[name]
+    rows: tuple[Webhook | ChannelSettings, ...] = (*settings.webhooks, *settings.channels)
+    row = dict(zip(channel_names(settings), rows, strict=True))[name]
     allow_private, timeout = settings.allow_private_webhooks, settings.webhook_timeout_seconds
     if isinstance(row, Webhook):
         return channel_of_webhook(row, allow_private=allow_private, timeout_seconds=timeout)

@@ -7,12 +7,14 @@ from types import MappingProxyType
 
 from clickhouse_connect.driver.client import Client
 
+from llmtrace import semconv
+
 from .kind_bank import Opened
 from .sources import LONGEST_SECONDS
 
 _MOST = 10
 
-_STEP_NAMES = "['gen_ai.tool.name', 'gen_ai.data_source.id', 'gen_ai.agent.name']"
+_STEP_NAMES = str([semconv.TOOL_NAME, semconv.DATA_SOURCE_ID, semconv.AGENT_NAME])
 
 #: Dimension → the condition for its value, {0} being its parameter.
 _CONDITIONS: Mapping[str, str] = MappingProxyType(
@@ -26,7 +28,8 @@ _CONDITIONS: Mapping[str, str] = MappingProxyType(
         "trace": "ParentSpanId = '' AND SpanName = {0}",
         "operation": "Operation = {0}",
         "step": f"(SpanName = {{0}} OR arrayExists(name -> SpanAttributes[name] = {{0}}, {_STEP_NAMES}))",
-        "agent": "{0} IN (SpanAttributes['gen_ai.agent.name'], ResourceAttributes['gen_ai.agent.name'])",
+        "agent": f"{{0}} IN (SpanAttributes['{semconv.AGENT_NAME}'], "
+        f"ResourceAttributes['{semconv.AGENT_NAME}'])",
     }
 )
 _TOKENS = "ifNull(InputTokens, 0) + ifNull(OutputTokens, 0)"
