@@ -32,19 +32,30 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from llmtrace_analysis.detect.detectors.series import FloatArray
 from llmtrace_analysis.detect.streaming.detector_bank import DetectorBank, Event
-from llmtrace_analysis.detect.streaming.minute_buckets import MinuteBuckets
 from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity
 
 from .curve_plot import write_curve
 from .planted_faults import FAULTS, Fault, plan
-from .simulated_traffic import GROUPS, ROWS, START, WATCHED, WEEK, Traffic, World, simulate
+from .simulated_traffic import (
+    COLUMNS,
+    GROUPS,
+    ROWS,
+    START,
+    WATCHED,
+    WEEK,
+    Traffic,
+    World,
+    simulate,
+    to_buckets,
+)
 
 #: What `--curve` asks for: false incidents a week.
 _CURVE = (0.1, 0.3, 1.0, 3.0, 10.0)
@@ -116,16 +127,17 @@ def detect(traffics: Sequence[Traffic], sensitivity: Sensitivity) -> tuple[list[
         np.concatenate([np.array(GROUPS) + len(ROWS) * index for index in range(len(traffics))]), sensitivity
     )
     minutes = max(traffic.minutes for traffic in traffics)
-    columns = []
-    for item in fields(MinuteBuckets):
-        values = np.full((minutes, rows * len(traffics)), np.nan)
+    columns: dict[str, FloatArray] = {}
+    for name in COLUMNS:
+        values = columns[name] = np.full((minutes, rows * len(traffics)), np.nan)
         for index, traffic in enumerate(traffics):
-            values[: traffic.minutes, index * rows : (index + 1) * rows] = traffic.buckets[item.name]
-        columns.append(values)
+            values[: traffic.minutes, index * rows : (index + 1) * rows] = traffic.buckets[name]
     events: list[list[Event]] = [[] for _ in traffics]
     began = time.process_time()
     for minute in range(minutes):
-        result = bank.advance(START + minute, MinuteBuckets(*(values[minute] for values in columns)))
+        result = bank.advance(
+            START + minute, to_buckets({name: values[minute] for name, values in columns.items()})
+        )
         for event in result.events:
             events[event.series // rows].append(event)
     return events, (time.process_time() - began) / (minutes * rows * len(traffics))

@@ -4,13 +4,13 @@ faults.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from llmtrace_analysis.detect.detectors.series import FloatArray, IntArray
-from llmtrace_analysis.detect.streaming.minute_buckets import MinuteBuckets
+from llmtrace_analysis.detect.streaming.minute_buckets import Means, MinuteBuckets, Parts
 
 from .planted_faults import FAULTS, Fault
 
@@ -101,6 +101,34 @@ class Traffic:
         return len(self.buckets["calls"])
 
 
+COLUMNS = (
+    "calls",
+    "errors",
+    "latency_calls",
+    "latency_mean",
+    "output_mean",
+    "usage_calls",
+    "tokens_mean",
+    "priced_calls",
+    "cost_mean",
+)
+"""What is simulated of every minute and row."""
+
+
+def to_buckets(values: Mapping[str, FloatArray]) -> MinuteBuckets:
+    """The columns of one minute as detectors take them."""
+    return MinuteBuckets(
+        calls=values["calls"],
+        output_mean=values["output_mean"],
+        levels={
+            "latency": Means(values["latency_calls"], values["latency_mean"]),
+            "tokens": Means(values["usage_calls"], values["tokens_mean"]),
+            "cost": Means(values["priced_calls"], values["cost_mean"]),
+        },
+        shares={"errors": Parts(values["calls"], values["errors"])},
+    )
+
+
 def simulate(world: World, seed: int, minutes: int, faults: Sequence[Fault] = ()) -> Traffic:
     """Minutes of traffic from `START` on. At most three of the faults may be model switches."""
     rng = np.random.default_rng(seed)
@@ -111,7 +139,7 @@ def simulate(world: World, seed: int, minutes: int, faults: Sequence[Fault] = ()
     days = np.repeat(rng.normal(0, world.day_sigma, -(-minutes // DAY)), DAY)[:minutes]
     rate = world.peak_calls * load * np.exp(bursts - world.burst_sigma**2 / 2 + days)
     calls = rng.poisson(rate * effects["traffic"])
-    buckets = {item.name: np.full((minutes, len(ROWS)), np.nan) for item in fields(MinuteBuckets)}
+    buckets = {name: np.full((minutes, len(ROWS)), np.nan) for name in COLUMNS}
     buckets["calls"][:] = 0.0
     buckets["errors"][:] = 0.0
     latency_level = np.log(1 + world.load * load) + weather + np.log(effects["latency"])

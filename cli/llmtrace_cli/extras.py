@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-Extra = Literal["collector", "analysis", "dashboard", "inference", "all"]
+Extra = Literal["collector", "analysis", "dashboard", "inference", "safety", "all"]
 
 
 MODULES_OF_ALL = ("pydantic_settings", "psutil", "rich", "mlflow.server", "openai")

@@ -6,11 +6,14 @@ import click
 
 from .admin.keys import keys
 from .admin.store import store
+from .alerts.commands import alerts
 from .backup.commands import backup, restore
 from .config.commands import config
 from .cost.commands import cost
 from .demo.commands import demo
+from .detect.backtest import backtest
 from .detect.commands import detect
+from .detect.incidents import incidents
 from .doctor.commands import doctor
 from .query.traces import traces
 from .serve.commands import collector, dashboard, inference, mlflow, watch
@@ -28,7 +31,9 @@ Examples:
   llmtrace demo --once            drive real calls through everything, print what was stored, stop
   llmtrace doctor                 what is wrong, and how to mend it
   llmtrace traces 'status:failed' which traces failed, and any other search
+  llmtrace incidents list         what is wrong now
   llmtrace detect score FILE.csv  which values of a series of your own are unusual
+  llmtrace alerts test ops        send a test message to one of your channels
   llmtrace test from-trace ID     a pytest file that plays a trace's answers to your program again
   llmtrace cost report --by model what calls cost
   llmtrace config init            write a commented llmtrace.toml
@@ -50,9 +55,10 @@ def cli(config_file: Path | None) -> None:
     """
 
 
-for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, detect, test, cost,
-    config, keys, store, backup, restore):  # fmt: skip
+for command in (up, demo, doctor, collector, watch, dashboard, inference, mlflow, traces, incidents,
+    detect, alerts, test, cost, config, keys, store, backup, restore):  # fmt: skip
     cli.add_command(command)
+watch.add_command(backtest)
 
 
 def main() -> None:

@@ -45,6 +45,7 @@ from .api import (
     prices,
     quarantine,
     query,
+    quotas,
     watch_reports,
 )
 from .api.unavailable import answer_unavailable
@@ -428,6 +429,7 @@ def create_app(settings: CollectorSettings) -> FastAPI:
     )
     app.include_router(keys.router(collector.store, collector.api_keys, collector.security_events))
     app.include_router(budgets.router(collector.budgets))
+    app.include_router(quotas.router(settings.quotas))
     app.include_router(langfuse.router())
     app.include_router(prices.router(collector.store, collector.price_book))
 

@@ -14,6 +14,7 @@ from llmtrace.common.time_zones import UTC_ZONE, time_zone
 from .issuer_settings import TokenIssuer
 from .pricing.currencies import ExchangeRate
 from .pricing.unit_prices import ProviderName, UnitPrices
+from .quota_settings import Quota
 
 
 class ModelPrice(UnitPrices):
@@ -263,6 +264,11 @@ class CollectorSettings(BaseModel):
     )
     budgets: tuple[Budget, ...] = Field(
         default=(), description="Budgets that GET /v1/budget answers for ([[collector.budgets]])."
+    )
+    quotas: tuple[Quota, ...] = Field(
+        default=(),
+        description="What providers allow in a minute ([[collector.quotas]]), before the limits that their "
+        "answers report.",
     )
 
     @field_validator("retention")

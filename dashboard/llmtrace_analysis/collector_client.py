@@ -17,6 +17,8 @@ from .settings import CollectorConnection
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
+    from llmtrace_collector.store.incident import Label
+
 logger = logging.getLogger(__name__)
 
 _TIMEOUT_SECONDS = 10.0
@@ -163,6 +165,11 @@ class CollectorClient:
         path = f"/v1/incidents/{_segment(incident_id)}/{action}"
         self._send("POST", path, {"actor": actor, "note": note})
 
+    def label(self, incident_id: str, label: Label, actor: str, note: str) -> None:
+        """Say whether an incident was worth opening; an empty label takes back what was said."""
+        path = f"/v1/incidents/{_segment(incident_id)}/label"
+        self._send("POST", path, {"label": label, "actor": actor, "note": note})
+
     def report_watch(self, report: Json) -> None:
         """Say how far watch is: the body of `POST /v1/watch`."""
         self._send("POST", "/v1/watch", report)
@@ -198,6 +205,15 @@ class CollectorClient:
     def budgets_of(self, **calls: str) -> list[Json]:
         """The status of each budget that concerns such calls: user, project, model, service, account, tag."""
         return self._rows("GET", "/v1/budget", "budgets", params=calls)
+
+    def quotas(self) -> list[Json]:
+        """The quotas of the settings, [[collector.quotas]]; none where the collector knows of none."""
+        try:
+            return self._rows("GET", "/v1/quotas", "quotas")
+        except CollectorRefused as error:
+            if error.status == 404:  # a collector from before
+                return []
+            raise
 
     def set_price(self, price: Json) -> str:
         """Set a price of one's own; the name of the book that holds now."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, Self
-from urllib.parse import urlsplit
+from typing import ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -17,9 +15,10 @@ from llmtrace.common.tls import TlsFiles
 from llmtrace_collector.pricing.currencies import ExchangeRate as ExchangeRate
 
 from .billing_settings import BillingSource
+from .channel_settings import ChannelSettings, demand_unique_names
+from .channel_settings import Webhook as Webhook
+from .channel_settings import WebhookEvent as WebhookEvent
 from .rule_settings import AlertRule
-
-WebhookEvent = Literal["incident.opened", "incident.acknowledged", "incident.resolved"]
 
 
 class CollectorConnection(BaseModel):
@@ -91,53 +90,42 @@ def _text(secret: SecretStr | None) -> str | None:
     return None if secret is None else secret.get_secret_value()
 
 
-class Webhook(BaseModel):
-    """One receiver of incidents, addressed as Standard Webhooks (standardwebhooks.com) describe."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str = Field(description="http(s) address that events are POSTed to.")
-    secret: SecretStr = Field(
-        description="Signing secret shared with the receiver: `whsec_` and base64 of 24 to 64 random bytes."
-    )
-    events: tuple[WebhookEvent, ...] = Field(
-        default=("incident.opened", "incident.resolved"),
-        min_length=1,
-        description="Events to send; also possible: incident.acknowledged.",
-    )
-    allow_private: bool = Field(
-        default=False, description="Whether this url may lead to a loopback or private address."
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _is_http(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be a http:// or https:// address with a host")
-        if parts.username or parts.password:
-            raise ValueError("must not carry user or password: receivers verify the signature instead")
-        return url
-
-    @field_validator("secret")
-    @classmethod
-    def _is_signing_secret(cls, secret: SecretStr) -> SecretStr:
-        text = secret.get_secret_value()
-        try:
-            size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True))
-        except binascii.Error:
-            size = 0
-        if not text.startswith("whsec_") or not 24 <= size <= 64:
-            raise ValueError(
-                "must be `whsec_` and base64 of 24 to 64 bytes; "
-                'make one with: python -c "import base64, secrets; '
-                "print('whsec_' + base64.b64encode(secrets.token_bytes(32)).decode())\""
-            )
-        return secret
+#: Constants of `detect.detectors.parameters` that were settings, each with its reason there. Who still sets
+#: them is notified and they are ignored: with some of them moved, a number of false incidents means nothing.
+_FORMER_THRESHOLDS = (
+    "bucket_seconds",
+    "late_seconds",
+    "late_buckets",
+    "min_calls",
+    "min_history_buckets",
+    "min_live_buckets",
+    "window_buckets",
+    "window_outside",
+    "tail_buckets",
+    "tail_outside",
+    "band_width",
+    "latency_ratio",
+    "latency_floor_seconds",
+    "error_floor",
+    "error_ratio",
+    "error_z",
+    "error_chance",
+    "min_errors",
+    "tokens_ratio",
+    "tokens_floor",
+    "cost_ratio",
+    "cost_floor_usd",
+    "calm_buckets",
+    "adapt_minutes",
+)
 
 
 class WatchSettings(CollectorConnection):
     """What watch detects, how sure it must be, and whom it notifies."""
+
+    FORMER_SETTINGS: ClassVar[Mapping[str, str]] = dict.fromkeys(
+        _FORMER_THRESHOLDS, "it is the same for everybody, and sensitivity says how sure an incident must be"
+    )
 
     dashboard_url: str = Field(
         default="http://127.0.0.1:8501", description="Base URL of the dashboard, for links in webhooks."
@@ -156,116 +144,22 @@ class WatchSettings(CollectorConnection):
     interval_seconds: float = Field(
         default=3.0, gt=0, le=300, description="Time between two evaluations of the rules."
     )
-    bucket_seconds: int = Field(
-        default=10,
-        ge=10,
-        le=3600,
-        multiple_of=10,
-        description="Width of the time buckets that bands are made of; wider ones suit sparse traffic.",
+    sensitivity: float = Field(
+        default=1.0,
+        ge=0.01,
+        le=1000.0,
+        description="False incidents a week that are accepted, of all anomaly rules and all watched series "
+        "together: of those that nothing but chance opened. More finds smaller troubles sooner; "
+        "`llmtrace watch backtest` says what a number would have meant on your own history.",
     )
     lookback_minutes: int = Field(
-        default=60, ge=2, le=7 * 24 * 60, description="History that a band is computed from."
-    )
-    late_seconds: float = Field(
-        default=4.0, ge=0, le=300, description="How long after its end a bucket counts as complete."
-    )
-    late_buckets: int = Field(
-        default=3,
-        ge=0,
-        le=60,
-        description="Further complete buckets that are evaluated again, because slow calls report late.",
-    )
-    min_calls: int = Field(
-        default=3, ge=1, description="Calls that a bucket needs to count, for or against an anomaly."
-    )
-    min_history_buckets: int = Field(
-        default=12, ge=3, description="Buckets of history that a model needs before it is watched."
-    )
-    min_live_buckets: int = Field(
-        default=1,
-        ge=1,
-        description="How many of them must hold calls for the watched purposes; they also form a band of "
-        "their own.",
-    )
-    window_buckets: int = Field(
-        default=3, ge=1, le=60, description="Neighbouring complete buckets that are evaluated together."
-    )
-    window_outside: int = Field(
-        default=2, ge=1, le=60, description="How many of them must lie outside the band to open an incident."
-    )
-    tail_buckets: int = Field(
-        default=6,
-        ge=1,
-        le=120,
-        description="Neighbouring complete buckets in which a slow tail alone (p95 without p50) is "
-        "evaluated.",
-    )
-    tail_outside: int = Field(
-        default=5, ge=1, le=120, description="How many of them must have a p95 outside its band."
-    )
-    band_width: float = Field(
-        default=3.5,
-        gt=0,
-        description="Half-width of a band in robust standard deviations (1.4826 × MAD of the logarithms).",
-    )
-    latency_ratio: float = Field(
-        default=4.5, gt=1, description="Bands of latency reach at least this many times the usual value."
-    )
-    latency_floor_seconds: float = Field(
-        default=0.25, ge=0, description="Bands of latency reach at least this far above the usual value."
-    )
-    error_floor: float = Field(
-        default=0.05, ge=0, le=1, description="The error band reaches at least this far above the usual rate."
-    )
-    error_ratio: float = Field(
-        default=2.0, ge=1, description="The error band reaches at least this many times the usual rate."
-    )
-    error_z: float = Field(
-        default=1.64,
-        gt=0,
-        description="z of the Wilson lower bound of a window's error rate, which must exceed the band.",
-    )
-    error_chance: float = Field(
-        default=5e-5,
-        gt=0,
-        lt=1,
-        description="Largest chance of seeing so many failures at the usual rate (binomial) to call them "
-        "an anomaly.",
-    )
-    min_errors: int = Field(
-        default=3, ge=1, description="Failed calls that a window needs to count as an anomaly."
-    )
-    tokens_ratio: float = Field(
-        default=4.0,
-        gt=1,
-        description="Bands of tokens per call reach at least this many times the usual value.",
-    )
-    tokens_floor: float = Field(
-        default=200.0,
-        ge=0,
-        description="Bands of tokens per call reach at least this far above the usual value.",
-    )
-    cost_ratio: float = Field(
-        default=5.0,
-        gt=1,
-        description="Bands of cost per bucket reach at least this many times the usual value.",
-    )
-    cost_floor_usd: float = Field(
-        default=0.002,
-        ge=0,
-        description="Bands of cost reach at least this far above usual, in USD per bucket.",
-    )
-    calm_buckets: int = Field(
-        default=3, ge=1, description="Quiet complete buckets after which an anomaly is resolved."
+        default=60,
+        ge=3,
+        le=7 * 24 * 60,
+        description="History that the ten-second rules and request floods compare with.",
     )
     rest_seconds: float = Field(
         default=300.0, ge=0, description="Time after an incident is resolved in which it is not opened anew."
-    )
-    adapt_minutes: float = Field(
-        default=30.0,
-        gt=0,
-        description="An anomaly that lasts longer (or half of lookback_minutes, if that is less) is resolved "
-        "and its level taken as the new usual one.",
     )
     update_seconds: float = Field(
         default=15.0, ge=0, description="Least time between two updates of an incident that goes on."
@@ -365,6 +259,10 @@ class WatchSettings(CollectorConnection):
     webhooks: tuple[Webhook, ...] = Field(
         default=(), description="Receivers of incidents ([[watch.webhooks]])."
     )
+    channels: tuple[ChannelSettings, ...] = Field(
+        default=(),
+        description="Whom alerts are sent to, by which service ([[watch.channels]]); webhooks are one kind.",
+    )
     allow_private_webhooks: bool = Field(
         default=False,
         description="Whether every webhook may lead to a loopback or private address.",
@@ -413,18 +311,5 @@ class WatchSettings(CollectorConnection):
 
     @model_validator(mode="after")
     def _fits_together(self) -> WatchSettings:
-        if self.window_outside > self.window_buckets:
-            raise ValueError("window_outside must not exceed window_buckets: that many can never be outside")
-        buckets = self.lookback_minutes * 60 // self.bucket_seconds
-        if self.min_history_buckets + self.window_buckets > buckets:
-            raise ValueError(
-                f"lookback_minutes = {self.lookback_minutes} holds {buckets} buckets of "
-                f"{self.bucket_seconds} s, fewer than min_history_buckets + window_buckets: "
-                "raise lookback_minutes"
-            )
+        demand_unique_names(self.channels)
         return self
-
-    @property
-    def adapt_seconds(self) -> float:
-        """How long an anomaly may last: history must not run out under it."""
-        return min(self.adapt_minutes, self.lookback_minutes / 2) * 60

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .api.score import current_trace_id, score, trace_url
     from .api.span import Span, span
     from .api.steps import agent, retrieval, tool
+    from .api.text_check import TextCheck, check_text
     from .delivery.stats import HookStatus, Stats
     from .spans.context_attributes import context, prompt
     from .spans.sampling import SampleRule
@@ -41,6 +42,7 @@ __all__ = [
     "SampleRule",
     "Span",
     "Stats",
+    "TextCheck",
     "agent",
     "approval",
     "approval_decision",
@@ -48,6 +50,7 @@ __all__ = [
     "cache_lookup",
     "cache_store",
     "check_budget",
+    "check_text",
     "circuit_breaker",
     "context",
     "current_trace_id",
@@ -84,6 +87,7 @@ if not TYPE_CHECKING:  # a type checker must know the present names alone
             "api.score",
             "api.span",
             "api.steps",
+            "api.text_check",
         ),
         *("delivery.stats", "spans.context_attributes", "spans.sampling"),
     )

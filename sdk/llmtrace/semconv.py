@@ -172,6 +172,8 @@ REQUEST_ID: Final = "llmtrace.request.id"
 ACCOUNT: Final = "llmtrace.account"
 """Whose call it is: a mark of the API key, or of the organisation that answered; never either itself."""
 RATE_LIMIT: Final = "llmtrace.ratelimit"
+RESPONSE_REGION: Final = "llmtrace.response.region"
+"""The region of the provider's that answered, as its header names it."""
 
 SERVER_ADDRESS: Final = "server.address"
 SERVER_TIME_TO_FIRST_TOKEN: Final = "gen_ai.server.time_to_first_token"

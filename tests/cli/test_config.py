@@ -2,11 +2,13 @@
 
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from pydantic import BaseModel, SecretStr
 
+from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
 from llmtrace_cli.config import load, toml_file
 from llmtrace_cli.config.settings import tables
 from llmtrace_cli.serve import mlflow_server
@@ -138,7 +140,7 @@ def test_the_template_is_valid_and_says_the_defaults() -> None:
 
     without_lists = re.sub(r"^# \[\[.*?\n\n", "", template, flags=re.MULTILINE | re.DOTALL)
     uncommented = re.sub(r"^# (?=[a-z_]+ = (?! *\(unset\)))", "", without_lists, flags=re.MULTILINE)
-    assert tomllib.loads(uncommented)["watch"]["bucket_seconds"] == 10
+    assert tomllib.loads(uncommented)["watch"]["lookback_minutes"] == 60
     assert load.load(write(uncommented)).model_dump() == load.load(Path("/dev/null")).model_dump()
 
 
@@ -221,7 +223,8 @@ def test_what_became_of_a_former_setting_stands_in_one_place_with_the_reason() -
         ("dashboard", "title"): dashboard_settings.PAGE_TITLE,
     }
     without_value = {("inference", "export_patience_seconds")}
-    assert set(FORMER) == set(values) | without_value
+    thresholds = {field.name for field in fields(AnomalyParameters)} - {"lookback_minutes"}
+    assert set(FORMER) == set(values) | without_value | {("watch", name) for name in thresholds}
     for (table, name), value in values.items():
         assert f" {value}" in tables()[table].FORMER_SETTINGS[name]  # type: ignore[attr-defined]
 

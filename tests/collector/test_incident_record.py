@@ -38,6 +38,9 @@ INCIDENT = Incident(
     resolved_at=None,
     evidence=("a" * 32, "b" * 32),
     count=3,
+    label="noise",
+    labelled_at=1_799_999_999.25,
+    labelled_by="ada",
     version=2,
 )
 DELIVERY = AlertDelivery(
@@ -82,6 +85,9 @@ ROW = {
     "ResolvedAt": None,
     "Evidence": ["a" * 32, "b" * 32],
     "Count": 3,
+    "Label": "noise",
+    "LabelledAt": "2027-01-15 07:59:59.250",
+    "LabelledBy": "ada",
     "Version": 2,
 }
 REPORT = (

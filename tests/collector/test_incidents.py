@@ -126,6 +126,33 @@ def test_what_people_decide_stays(served: Served) -> None:
     assert history(served, name) == ["open", "acknowledge", "resolve"]
 
 
+def test_a_label_is_somebodys_stays_and_can_be_taken_back(served: Served) -> None:
+    name = str(uuid.uuid4())
+    path = f"/v1/incidents/{name}"
+    labelling = {"label": "noise", "actor": "ann", "note": "the nightly batch"}
+    assert served.write("POST", f"{path}/label", labelling).status_code == 404
+    served.write("PUT", path, report())
+    assert served.write("POST", f"{path}/label", {"label": "odd"}).status_code == 422
+    answer = served.write("POST", f"{path}/label", labelling).json()
+    assert answer == {"incident_id": name, "state": "open", "version": 2, "label": "noise"}
+    assert served.write("POST", f"{path}/label", {"label": "noise"}).json()["version"] == 2
+    # Neither a report nor the end takes it away, and what is over can be labelled.
+    served.write("PUT", path, report(count=7))
+    served.write("PUT", path, report(state="resolved"))
+    row = incident(served, name)
+    assert (row["Label"], row["LabelledBy"], row["State"]) == ("noise", "ann (admin_key)", "resolved")
+    assert row["LabelledAt"]
+    assert served.write("POST", f"{path}/label", {"label": "useful"}).json()["label"] == "useful"
+    assert incident(served, name)["Count"] == 1
+    assert "label" not in served.write("POST", f"{path}/label", {"label": ""}).json()
+    row = incident(served, name)
+    assert (row["Label"], row["LabelledBy"], row["LabelledAt"]) == ("", "", None)
+    assert history(served, name) == ["open", "label:noise", "resolve", "label:useful", "label:none"]
+    text = "SELECT Note FROM incident_history WHERE IncidentId = {i:String} AND Note != ''"
+    notes = served.rows(text, i=name)
+    assert [row["Note"] for row in notes] == ["the nightly batch"]
+
+
 @pytest.mark.parametrize(
     ("change", "word"),
     [
@@ -149,6 +176,7 @@ def test_writing_needs_the_admin_key(served: Served) -> None:
         ("PUT", "/v1/incidents/x"),
         ("POST", "/v1/incidents/x/acknowledge"),
         ("POST", "/v1/incidents/x/resolve"),
+        ("POST", "/v1/incidents/x/label"),
         ("POST", "/v1/deliveries"),
     ):
         for headers in ({}, {"authorization": "Bearer wrong"}):

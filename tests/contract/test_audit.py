@@ -125,7 +125,8 @@ def _key(served: Served) -> tuple[str, object]:
 def _incident(decision: str) -> Callable[[Served], tuple[str, object]]:
     def prepare(served: Served) -> tuple[str, object]:
         call(served, "PUT", f"/v1/incidents/{decision}", report())
-        return f"/v1/incidents/{decision}/{decision}", {"actor": "ann"}
+        labelling = {"label": "noise"} if decision == "label" else {}
+        return f"/v1/incidents/{decision}/{decision}", {"actor": "ann", **labelling}
 
     return prepare
 
@@ -182,6 +183,7 @@ COLLECTOR: Mapping[str, tuple[str, Callable[[Served], tuple[str, object]]]] = {
     "POST /v1/erasures": ("store.delete", plain("/v1/erasures", {"user": "nobody"})),
     "POST /v1/incidents/{incident_id}/acknowledge": ("incidents.acknowledge", _incident("acknowledge")),
     "POST /v1/incidents/{incident_id}/resolve": ("incidents.resolve", _incident("resolve")),
+    "POST /v1/incidents/{incident_id}/label": ("incidents.label", _incident("label")),
     "POST /v1/quarantine/{name}/replay": ("quarantine.replay", _quarantined),
     "DELETE /v1/quarantine/{name}": ("quarantine.delete", _refused),
     "PUT /v1/prices": ("prices.set", plain("/v1/prices", _PRICE)),

@@ -27,6 +27,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
         "cli/llmtrace_cli/admin/store_check.py",
         "cli/llmtrace_cli/admin/keys.py",
         "cli/llmtrace_cli/admin/quarantine.py",
+        "cli/llmtrace_cli/detect/texts.py",
         "sdk/llmtrace/doctor/report.py",
         "inference/llmtrace_inference/demo_model/train.py",
     ),
@@ -77,6 +78,9 @@ READ = {
     ("advice.py", "_RULES[rule]"),
     ("advice.py", "advice.RULES[rule]"),
     ("incident.py", "label"),
+    ("incident.py", "text"),
+    ("incident_labels.py", "words"),
+    ("incident_labels.py", "_UNMOVED"),
     ("incident.py", "done"),
     (
         "trace.py",

@@ -104,7 +104,7 @@ class Stack:
             "project": "default",
             "fingerprint": incident_id,
             "kind": "anomaly",
-            "rule": "latency_band",
+            "rule": "anomaly.latency",
             "severity": "critical",
             "state": "open",
             "title": "Latency of claude-sonnet-4-5 is 4 times the usual",

@@ -235,7 +235,7 @@ def test_wrong_words_are_answered_with_the_right_ones(stack: Stack) -> None:
 
 def test_capacity_discounts_and_updates_are_kept_on_the_command_line(stack: Stack) -> None:
     _, options = period(stack)
-    for command in ("limits", "accounts", "latency"):
+    for command in ("accounts", "latency"):
         done = run(stack, command, *options, "--format", "json")
         assert done.exit_code == 0, done.output
         assert isinstance(json.loads(done.stdout), list)

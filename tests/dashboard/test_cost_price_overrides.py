@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmtrace_analysis.cost import fixed_costs, price_books, report
-from llmtrace_analysis.cost.planning import rate_limits, savings, waste
+from llmtrace_analysis.cost.planning import capacity, savings, waste
 from llmtrace_analysis.queries.scope import Scope
 from llmtrace_collector.accounting.price_book import LIST_NAME, PriceBook
 from llmtrace_collector.pricing.discounts import Discount, discounts, shares
@@ -283,17 +283,13 @@ def test_another_public_list_waits_until_it_is_taken(store: Store, client: Clien
     assert price_books.in_effect(client) == LIST_NAME
 
 
-def test_limits_accounts_and_latency_are_read_from_the_calls(client: Client) -> None:
-    (row,) = rate_limits.headroom(client, MONTH).to_dict("records")
-    assert (row["account"], row["limited_calls"], row["requests_left"]) == ("key-abc", 1, 5)
-    assert row["requests_least_share"] == pytest.approx(0.05)
-    assert pd.isna(row["tokens_limit"])
-    accounts = rate_limits.accounts(client, MONTH).set_index("account")
+def test_accounts_and_latency_are_read_from_the_calls(client: Client) -> None:
+    accounts = capacity.accounts(client, MONTH).set_index("account")
     assert accounts.loc["key-abc", "cost"] == pytest.approx(ONE)
     assert accounts.loc["key-abc", "failure_rate"] == 0
-    capacity = rate_limits.latency(client, MONTH)
-    openai = capacity[capacity["provider"] == "openai"].set_index("capacity")
+    measured = capacity.latency(client, MONTH)
+    openai = measured[measured["provider"] == "openai"].set_index("capacity")
     assert {"reserved", "pay as you go", "batch"} <= set(openai.index)
     assert openai.loc["reserved", "p95_seconds"] == pytest.approx(2.0)
     assert openai.loc["reserved", "cost_per_call"] == 0
-    assert json.loads(capacity.to_json(orient="records"))
+    assert json.loads(measured.to_json(orient="records"))

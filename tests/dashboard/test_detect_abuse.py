@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from llmtrace_analysis.detect.abuse.prompt_injection import match, newest_texts, normalise, patterns, scan
+from llmtrace.safety.patterns import match, normalise, patterns
+from llmtrace_analysis.detect.abuse.prompt_injection import newest_texts, scan
 from llmtrace_analysis.detect.abuse.request_flood import MinuteCounts, find_floods
 from llmtrace_analysis.settings import WatchSettings
 from llmtrace_analysis.watch.app import flood_parameters

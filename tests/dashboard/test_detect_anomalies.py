@@ -22,7 +22,7 @@ from llmtrace_analysis.watch.app import anomaly_parameters
 
 KEY = SeriesKey("default", "openai", "gpt-4o-mini")
 #: One evaluation per bucket, as its data is complete at once here; everything else as shipped.
-PARAMETERS = anomaly_parameters(WatchSettings(late_seconds=0, late_buckets=0))
+PARAMETERS = AnomalyParameters(late_seconds=0, late_buckets=0)
 HOUR = 360
 HISTORY = HOUR + 6
 REST = 300
@@ -252,7 +252,7 @@ def test_incomplete_buckets_and_few_calls_are_not_judged() -> None:
     late = [v for v in evaluate_series(series, end + 4.1, shipped) if v.metric == "latency"]
     assert not early[0].openings
     assert late[0].openings == (HOUR * 10,)
-    demanding = anomaly_parameters(WatchSettings(min_calls=16))
+    demanding = AnomalyParameters(min_calls=16)
     assert evaluate_series(series, end + 4.1, demanding) == []
 
 

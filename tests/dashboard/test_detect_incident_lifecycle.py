@@ -127,10 +127,9 @@ def test_an_acknowledged_incident_goes_on_and_rules_that_did_not_look_are_left_a
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"window_outside": 4},
-        {"bucket_seconds": 15},
+        {"band_width": 4},
         {"lookback_minutes": 2},
-        {"lookback_minutes": 60, "bucket_seconds": 600},
+        {"sensitivity": 0},
         {"interval_seconds": 0},
         {"unknown": 1},
     ],

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import fields
 
 import numpy as np
 import pytest
+from benchmarks.simulated_traffic import COLUMNS, to_buckets
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from llmtrace_analysis.detect.detectors.series import FloatArray
 from llmtrace_analysis.detect.streaming.cusum import Cusum
-from llmtrace_analysis.detect.streaming.detector_bank import DetectorBank, Event, MinuteResult
+from llmtrace_analysis.detect.streaming.detector_bank import DetectorBank, Event, EventMeasure, MinuteResult
 from llmtrace_analysis.detect.streaming.episodes import Episodes
-from llmtrace_analysis.detect.streaming.minute_buckets import CallSpread, MinuteBuckets, TokenAdjustment
+from llmtrace_analysis.detect.streaming.minute_buckets import CallSpread, TokenAdjustment
 from llmtrace_analysis.detect.streaming.own_history import OwnHistory
 from llmtrace_analysis.detect.streaming.proportions import Proportions
 from llmtrace_analysis.detect.streaming.robust_rows import row_medians, row_sigmas
@@ -29,14 +29,17 @@ from llmtrace_analysis.detect.streaming.variation import Variation
 #: A Monday, 2026-01-05, in minutes since 1970.
 MONDAY = 20458 * DAY
 
+#: Column → its number of every series.
+Minute = dict[str, FloatArray]
 
-def buckets_of(series: int, **values: float | FloatArray) -> MinuteBuckets:
+
+def buckets_of(series: int, **values: float | FloatArray) -> Minute:
     """A minute of which only some columns are known."""
-    empty = {item.name: np.full(series, np.nan) for item in fields(MinuteBuckets)}
-    return MinuteBuckets(**(empty | {name: np.full(series, value) for name, value in values.items()}))
+    empty = {name: np.full(series, np.nan) for name in COLUMNS}
+    return empty | {name: np.full(series, value) for name, value in values.items()}
 
 
-def traffic(minutes: int, seed: int, series: int = 1, calls: float = 60.0) -> list[MinuteBuckets]:
+def traffic(minutes: int, seed: int, series: int = 1, calls: float = 60.0) -> list[Minute]:
     """Minutes of even traffic: a second and a thousand tokens per call, one in a hundred fails."""
     rng = np.random.default_rng(seed)
     result = []
@@ -60,17 +63,14 @@ def traffic(minutes: int, seed: int, series: int = 1, calls: float = 60.0) -> li
     return result
 
 
-def changed(bucket: MinuteBuckets, **factors: float) -> MinuteBuckets:
+def changed(bucket: Minute, **factors: float) -> Minute:
     """A minute with some columns multiplied."""
-    values = {item.name: getattr(bucket, item.name) for item in fields(MinuteBuckets)}
-    return MinuteBuckets(**{name: value * factors.get(name, 1.0) for name, value in values.items()})
+    return {name: value * factors.get(name, 1.0) for name, value in bucket.items()}
 
 
-def advance_all(
-    bank: DetectorBank, minutes: Sequence[MinuteBuckets], start: int = MONDAY
-) -> list[MinuteResult]:
+def advance_all(bank: DetectorBank, minutes: Sequence[Minute], start: int = MONDAY) -> list[MinuteResult]:
     """Every minute's result."""
-    return [bank.advance(start + number, bucket) for number, bucket in enumerate(minutes)]
+    return [bank.advance(start + number, to_buckets(bucket)) for number, bucket in enumerate(minutes)]
 
 
 def events_of(results: Sequence[MinuteResult]) -> list[Event]:
@@ -91,22 +91,70 @@ def test_a_series_is_judged_the_same_alone_and_in_company(seed: int, series: int
     minutes = traffic(DAY + 60, seed, series)
     for number in range(DAY + 30, DAY + 60):
         factor = np.where(rng.random(series) < 0.5, 4.0, 1.0)
-        values = {item.name: getattr(minutes[number], item.name) for item in fields(MinuteBuckets)}
-        values["tokens_mean"] = values["tokens_mean"] * factor
-        minutes[number] = MinuteBuckets(**values)
+        minutes[number] |= {"tokens_mean": minutes[number]["tokens_mean"] * factor}
     together = advance_all(DetectorBank(np.arange(series), Sensitivity(1.0, 1)), minutes)
     for row in range(series):
         alone = advance_all(
             DetectorBank(np.array([0]), Sensitivity(1.0, 1)),
-            [bucket.of(np.array([row])) for bucket in minutes],
+            [{name: values[[row]] for name, values in bucket.items()} for bucket in minutes],
         )
-        columns = np.arange(4) * series + row
+        columns = row * 4 + np.arange(4)
         for company, single in zip(together, alone, strict=True):
             assert same(company.judged.nats[:, columns], single.judged.nats)
             assert same(company.judged.expected[columns], single.judged.expected)
             assert same(company.errors[[row]], single.errors)
         of_row = [event._replace(series=0) for event in events_of(together) if event.series == row]
         assert of_row == events_of(alone)
+
+
+@settings(max_examples=2)
+@given(st.integers(0, 10_000), st.integers(1, DAY))
+def test_when_a_series_was_added_makes_no_difference(seed: int, added: int) -> None:
+    """What it holds begins with its first minute."""
+    first, second = traffic(DAY + 60, seed), traffic(60, seed + 1)
+    bank = DetectorBank(np.array([0]), Sensitivity(1.0, 1))
+    alone = DetectorBank(np.array([1]), Sensitivity(1.0, 1))
+    for number, bucket in enumerate(first[: added + 60]):
+        minute = MONDAY + number
+        if number < added:
+            bank.advance(minute, to_buckets(bucket))
+            continue
+        if number == added:
+            bank.extend(np.array([1]))
+        own = second[number - added]
+        both = {name: np.append(bucket[name], own[name]) for name in COLUMNS}
+        result, single = bank.advance(minute, to_buckets(both)), alone.advance(minute, to_buckets(own))
+        assert same(result.judged.nats[:, 4:], single.judged.nats)
+        assert same(result.judged.expected[4:], single.judged.expected)
+        assert same(result.errors[1:], single.errors)
+
+
+_PAIRS: tuple[tuple[EventMeasure, EventMeasure], ...] = (("cost", "errors"), ("errors", "cost"))
+
+
+def test_a_margin_raises_the_threshold_of_its_series_and_measure(
+    calm: list[Minute], taught: DetectorBank
+) -> None:
+    start = 2 * DAY
+    fault = [changed(bucket, cost_mean=2.0, errors=20.0) for bucket in calm[start : start + 60]]
+    for measure, other in _PAIRS:
+        bank = deepcopy(taught)
+        bank.margins[measure] = np.array([1e6])
+        assert {event.measure for event in opened(bank, fault)} == {other}
+
+
+def test_a_series_goes_on_without_those_that_are_forgotten() -> None:
+    minutes = traffic(DAY + 60, 5, series=3)
+    bank = DetectorBank(np.arange(3), Sensitivity(1.0, 1))
+    alone = DetectorBank(np.array([2]), Sensitivity(1.0, 1))
+    for number, bucket in enumerate(minutes):
+        own = {name: values[[2]] for name, values in bucket.items()}
+        if number == DAY:
+            bank.select(np.array([2]))
+        result = bank.advance(MONDAY + number, to_buckets(own if number >= DAY else bucket))
+        single = alone.advance(MONDAY + number, to_buckets(own))
+        assert same(result.judged.nats[:, -4:], single.judged.nats)
+        assert same(result.errors[-1:], single.errors)
 
 
 @settings(max_examples=3)
@@ -123,25 +171,25 @@ def test_a_minute_is_judged_by_earlier_ones_alone(seed: int, cut: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def calm() -> list[MinuteBuckets]:
+def calm() -> list[Minute]:
     """Two days and a bit."""
     return traffic(2 * DAY + 240, seed=7)
 
 
 @pytest.fixture(scope="module")
-def taught(calm: list[MinuteBuckets]) -> DetectorBank:
+def taught(calm: list[Minute]) -> DetectorBank:
     """A bank that has seen two calm days; it opened nothing."""
     bank = DetectorBank(np.array([0]))
     assert events_of(advance_all(bank, calm[: 2 * DAY])) == []
     return bank
 
 
-def opened(bank: DetectorBank, fault: Sequence[MinuteBuckets]) -> list[Event]:
+def opened(bank: DetectorBank, fault: Sequence[Minute]) -> list[Event]:
     """What opens when these minutes follow on two days."""
     return events_of(advance_all(deepcopy(bank), fault, MONDAY + 2 * DAY))
 
 
-def test_calm_traffic_opens_nothing(calm: list[MinuteBuckets], taught: DetectorBank) -> None:
+def test_calm_traffic_opens_nothing(calm: list[Minute], taught: DetectorBank) -> None:
     assert opened(taught, calm[2 * DAY :]) == []
 
 
@@ -157,7 +205,7 @@ def test_calm_traffic_opens_nothing(calm: list[MinuteBuckets], taught: DetectorB
     ],
 )
 def test_a_change_opens_an_incident_of_its_measure(
-    calm: list[MinuteBuckets],
+    calm: list[Minute],
     taught: DetectorBank,
     factors: dict[str, float],
     measure: str,
@@ -183,10 +231,10 @@ def test_no_calls_are_a_silence_after_three_minutes(taught: DetectorBank) -> Non
 
 
 def test_minutes_that_are_not_known_are_no_silence(taught: DetectorBank) -> None:
-    assert opened(taught, [MinuteBuckets.empty(1)] * 60) == []
+    assert opened(taught, [buckets_of(1)] * 60) == []
 
 
-def test_what_comes_slowly_is_a_drift(calm: list[MinuteBuckets], taught: DetectorBank) -> None:
+def test_what_comes_slowly_is_a_drift(calm: list[Minute], taught: DetectorBank) -> None:
     start = 2 * DAY
     rising = [
         changed(bucket, tokens_mean=float(np.exp(number * np.log(3) / 360)))
@@ -200,7 +248,7 @@ def test_a_longer_answer_is_no_slower_model() -> None:
     """Latency is judged as expected for its tokens."""
     rng = np.random.default_rng(3)
 
-    def bucket(longer: float, slower: float) -> MinuteBuckets:
+    def bucket(longer: float, slower: float) -> Minute:
         output = 5.0 + longer + rng.normal(0, 0.1)
         return buckets_of(
             1, calls=60.0, errors=0.0, latency_calls=60.0, output_mean=output,
@@ -217,13 +265,13 @@ def test_a_longer_answer_is_no_slower_model() -> None:
 def test_a_switch_of_models_is_a_new_series_and_a_vanished_one() -> None:
     minutes = traffic(2 * DAY, seed=9)
 
-    def spread(bucket: MinuteBuckets, row: int) -> MinuteBuckets:
+    def spread(bucket: Minute, row: int) -> Minute:
         values = {}
-        for item in fields(MinuteBuckets):
-            column = np.full(2, 0.0 if item.name in ("calls", "errors") else np.nan)
-            column[row] = getattr(bucket, item.name)[0]
-            values[item.name] = column
-        return MinuteBuckets(**values)
+        for name, of_minute in bucket.items():
+            column = np.full(2, 0.0 if name in ("calls", "errors") else np.nan)
+            column[row] = of_minute[0]
+            values[name] = column
+        return values
 
     switched = [spread(bucket, 0) for bucket in minutes] + [spread(bucket, 1) for bucket in minutes[:60]]
     bank = DetectorBank(np.array([0, 0]))

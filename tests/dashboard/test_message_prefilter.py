@@ -14,8 +14,10 @@ from clickhouse_connect.driver.httpclient import HttpClient
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from llmtrace.safety.folding import LOOKALIKES, fold
+from llmtrace.safety.patterns import match, patterns
 from llmtrace_analysis.detect.abuse.prefilter import expressions
-from llmtrace_analysis.detect.abuse.prompt_injection import LOOKALIKES, fold, match, patterns, scan
+from llmtrace_analysis.detect.abuse.prompt_injection import scan
 from tests.collector.running import Served
 from tests.collector.running import settings as collector_settings
 

@@ -226,6 +226,7 @@ def test_cost_shows_prices_and_what_has_none(page: Page, url: str, stack: Stack)
         ("caches", "Caches of answers"),
         ("advice", "Advice"),
         ("whatif", "As it was"),
+        ("limits", "Limits of providers"),
         ("reserved", "Cost by reserved units"),
     ],
 )
@@ -267,6 +268,23 @@ def test_an_incident_is_acknowledged_and_resolved(page: Page, url: str, stack: S
     expect(page.locator(".badge").filter(has_text="Resolved")).to_be_visible(timeout=WAIT)
     state = stack.reader().query("SELECT State, AcknowledgedBy FROM incidents WHERE IncidentId = 'anomaly-1'")
     assert state.result_rows == [("resolved", "ada")]
+    # What is over can still be said to have been noise.
+    page.get_by_label("Note", exact=True).fill("the nightly batch")
+    page.get_by_label("Note", exact=True).press("Tab")
+    page.get_by_role("button", name="Noise").click()
+    expect(page.get_by_text("4.0× as unlikely by chance: 1 noise label")).to_be_visible(timeout=WAIT)
+    expect(page.get_by_text("Noise, by ada")).to_be_visible(timeout=WAIT)
+    expect(history).to_contain_text("the nightly batch", timeout=WAIT)
+    expect(page.get_by_role("button", name="Noise")).to_be_disabled(timeout=WAIT)
+    _shoot(page, "incident labelled")
+    label = stack.reader().query("SELECT Label, LabelledBy FROM incidents WHERE IncidentId = 'anomaly-1'")
+    assert label.result_rows == [("noise", "ada")]
+    page.goto(f"{url}/incidents?state=all")
+    usefulness = page.get_by_role("table", name="Worth opening")
+    expect(usefulness.get_by_role("row").filter(has_text="anomaly: latency")).to_contain_text(
+        "0%", timeout=WAIT
+    )
+    _shoot(page, "incidents labelled")
 
 
 def test_dark_and_narrow_screens(screens: dict[str, Page], url: str, stack: Stack) -> None:

@@ -512,7 +512,7 @@ def test_every_thread_is_in_the_metrics_and_none_dies_unnoticed(served: Served, 
         closing(HealthServer(watch.health, "127.0.0.1", free_port())),
     ):
         threads = [*watch._threads, *watch.outbox.threads]
-        assert len(threads) == 4
+        assert len(threads) == 5
         for thread in threads:
             for name in ("lag_seconds", "last_success_timestamp_seconds"):
                 sample = watch.health.registry.get_sample_value(

@@ -1,4 +1,4 @@
-"""`llmtrace cost limits|accounts|latency|fixed`: limits, who uses them, and capacity that is paid anyway."""
+"""`llmtrace cost accounts|latency|fixed`: who fails how often, and capacity that is paid anyway."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .options import make_scope, moment, scope_options
 
 
 def _reader(name: str, help_text: str, example: str) -> click.Command:
-    """A command that writes one frame of `cost.rate_limits` over a scope."""
+    """A command that writes one frame of `cost.planning.capacity` over a scope."""
 
     @click.command(name, help=help_text, epilog=f"\b\nExamples:\n  {example}\n")
     @scope_options
@@ -30,20 +30,13 @@ def _reader(name: str, help_text: str, example: str) -> click.Command:
         context: click.Context, /, fmt: str, output: Path | None, url: str | None, **scope: Any
     ) -> None:
         with needs("analysis"):
-            from llmtrace_analysis.cost.planning import rate_limits
+            from llmtrace_analysis.cost.planning import capacity
         with store_reader(context, url) as client:
-            write(getattr(rate_limits, _FRAMES[name])(client, make_scope(**scope)), fmt, output)
+            write(getattr(capacity, name)(client, make_scope(**scope)), fmt, output)
 
     return command
 
 
-_FRAMES = {"limits": "headroom", "accounts": "accounts", "latency": "latency"}
-
-limits = _reader(
-    "limits",
-    "Report what is left of rate limits (requests, tokens a minute), as providers told it, tightest first.",
-    "llmtrace cost limits --from 1h",
-)
 accounts = _reader(
     "accounts",
     "Report calls, failure rate and cost by account: the mark of an API key, which cannot be turned back.",

@@ -12,8 +12,9 @@ from llmtrace_cli.query.output import output_options, write
 from llmtrace_cli.query.store_reader import store_reader
 from llmtrace_cli.terminal import say
 
-from .capacity import accounts, fixed, latency, limits
+from .capacity import accounts, fixed, latency
 from .duplicates import duplicates
+from .limits import limits
 from .options import currency_option, dimensions, make_scope, scope_options
 from .plans import export, forecast, reserved, whatif
 from .prices import adjustments, close, prices, reprice

@@ -1,4 +1,4 @@
-"""Commands that run the detectors on a series of one's own.
+"""Commands that run the detectors on series and texts of one's own.
 
-The root command imports it; it imports the commands' common parts and llmtrace_analysis.detect.
+The root command imports it; it imports the commands' parts, llmtrace_analysis.detect and llmtrace.safety.
 """

@@ -1,4 +1,4 @@
-"""`llmtrace detect`: the detectors on a series of one's own."""
+"""`llmtrace detect`: the detectors on series and texts of one's own."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from llmtrace_analysis.detect.streaming.series_scorer import ALARM_SCORE, Series
 from llmtrace_cli.query.output import write_rows
 
 from .csv_series import InvalidSeries, SeriesRow, read_series
+from .texts import text
 
 _NAMES = ("timestamp", "value", "score", "expected", "low", "high", "alarm")
 
@@ -20,10 +21,14 @@ _NAMES = ("timestamp", "value", "score", "expected", "low", "high", "alarm")
     epilog="""\b
 Examples:
   llmtrace detect score latency.csv
+  llmtrace detect text messages.jsonl
 """
 )
 def detect() -> None:
-    """Detectors on series of your own."""
+    """Detectors on series and texts of your own."""
+
+
+detect.add_command(text)
 
 
 @detect.command(

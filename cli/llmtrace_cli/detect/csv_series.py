@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import NamedTuple
 
 #: Names of columns, in lower case.
@@ -58,7 +59,7 @@ def read_series(
         raise InvalidSeries("line 1: the file is empty; it needs a timestamp and a value in each line")
     first = first.removeprefix("\ufeff")
     delimiter = max(",;\t", key=first.count)
-    rows = csv.reader(_chained(first, lines), delimiter=delimiter, skipinitialspace=True, strict=True)
+    rows = csv.reader(chain([first], lines), delimiter=delimiter, skipinitialspace=True, strict=True)
     columns: tuple[int, int] | None = None
     while True:
         try:
@@ -74,11 +75,6 @@ def read_series(
             if is_header:
                 continue
         yield _row(row, columns, rows.line_num, delimiter)
-
-
-def _chained(first: str, lines: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from lines
 
 
 def _columns(

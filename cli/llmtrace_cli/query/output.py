@@ -70,6 +70,15 @@ def write(data: pd.DataFrame, fmt: str, output: Path | None, empty: str = "no ca
         output.write_text(text, encoding="utf-8")
 
 
+def write_json(answer: dict[str, Any], output: Path | None) -> None:
+    """Write an answer that is no table as JSON, whose escapes are ASCII."""
+    text = json.dumps(answer, indent=2)
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(f"{text}\n", encoding="utf-8")
+
+
 def write_rows(names: Sequence[str], rows: Iterable[Sequence[object]], output: Path | None) -> None:
     """Write CSV row by row, as the rows come: each has left before the next is asked for. The file is there
     only once all of it is.

@@ -40,15 +40,20 @@ def connection(context: click.Context, url: str | None, key: str | None = None) 
 
 
 @contextmanager
-def store_reader(context: click.Context, url: str | None, key: str | None = None) -> Iterator[Client]:
-    """A reader of the collector. Raises click.ClickException with a sentence when it cannot be read."""
+def store_reader(
+    context: click.Context, url: str | None, key: str | None = None, project: str = ""
+) -> Iterator[Client]:
+    """A reader of the collector, of one project where that is named.
+
+    Raises click.ClickException with a sentence when it cannot be read.
+    """
     collector = connection(context, url, key)
     with needs("analysis"):
         from clickhouse_connect.driver.exceptions import ClickHouseError
 
         from llmtrace_analysis.collector_client import connect_reader
     try:
-        client = connect_reader(collector)
+        client = connect_reader(collector, project)
     except (ClickHouseError, OSError, ValueError) as error:
         raise click.ClickException(
             f"the collector at {collector.collector_url} cannot be read ({_first_line(error)}); "

@@ -108,20 +108,25 @@ def collector(context: click.Context, host: str | None, port: int | None, data_d
 collector.add_command(quarantine)
 
 
-@click.command(
+@click.group(
+    invoke_without_command=True,
     epilog="""\b
 Examples:
   llmtrace watch
   llmtrace --config prod.toml watch
-"""
+  llmtrace watch backtest --since 30d      what it would have opened
+""",
 )
 @click.pass_context
 def watch(context: click.Context) -> None:
     """Look for anomalies and abuse every few seconds; open incidents and send webhooks."""
+    if context.invoked_subcommand is not None:
+        return
     settings = read_settings(context, "analysis")
     with needs("analysis"):
+        from llmtrace_analysis.alerts.channels.from_settings import ChannelUnusable
         from llmtrace_analysis.watch.app import serve
-    _run("analysis", serve, settings.watch, source=settings.watch.tls_files())
+    _run("analysis", serve, settings.watch, (ChannelUnusable,), source=settings.watch.tls_files())
 
 
 @click.command(

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from llmtrace_collector.access.auth import require_project
 from llmtrace_collector.access.identity import Identity
-from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident
+from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident, Label
 from llmtrace_collector.store.store import Store
 
 from .audit import audited
@@ -40,6 +40,12 @@ class Decision(BaseModel):
 
     actor: str = Field(default="", max_length=256)
     note: str = Field(default="", max_length=4096)
+
+
+class Labelling(Decision):
+    """What somebody thinks of an incident: useful, noise, or nothing any more."""
+
+    label: Label
 
 
 class _DeliveryReport(BaseModel):
@@ -79,6 +85,11 @@ def router(store: Store) -> APIRouter:
         with audited(store, request, "incidents.resolve", incident_id, decision.actor):
             return incidents.decide(incident_id, "resolved", decision, request.state.identity)
 
+    @routes.post("/v1/incidents/{incident_id}/label")
+    def label(incident_id: Identifier, labelling: Labelling, request: Request) -> dict[str, Any]:
+        with audited(store, request, "incidents.label", incident_id, labelling.actor):
+            return incidents.label(incident_id, labelling, request.state.identity)
+
     @routes.post("/v1/deliveries")
     def add_delivery(report: DeliveryReport, request: Request) -> dict[str, Any]:
         delivery = AlertDelivery.from_report(report)
@@ -117,11 +128,9 @@ class Incidents:
         identity: Identity,
     ) -> dict[str, Any]:
         """Acknowledge or resolve on a person's behalf. Deciding the same again changes nothing."""
-        project, actor = identity.project, identity.actor_stated(decision.actor)
+        actor = identity.actor_stated(decision.actor)
         with self._lock:
-            before = self._current(incident_id)
-            if before is None or (project and before.project != project):
-                raise HTTPException(404, f"there is no incident {incident_id}")
+            before = self._of_caller(incident_id, identity)
             if before.state in (state, "resolved"):
                 return _answer(before)
             incident = replace(before, state=state)
@@ -132,6 +141,30 @@ class Incidents:
                 action = "resolve"
                 incident = replace(incident, resolved_at=_now())
             return self._save(incident, action, actor, decision.note)
+
+    def label(self, incident_id: str, labelling: Labelling, identity: Identity) -> dict[str, Any]:
+        """Say on a person's behalf whether it was worth opening, whatever its state. The same again without a
+        note changes nothing.
+        """
+        actor = identity.actor_stated(labelling.actor)
+        with self._lock:
+            before = self._of_caller(incident_id, identity)
+            if before.label == labelling.label and not labelling.note:
+                return _answer(before)
+            incident = replace(
+                before,
+                label=labelling.label,
+                labelled_at=_now() if labelling.label else None,
+                labelled_by=actor if labelling.label else "",
+            )
+            return self._save(incident, f"label:{labelling.label or 'none'}", actor, labelling.note)
+
+    def _of_caller(self, incident_id: str, identity: Identity) -> Incident:
+        """The incident, where the caller may touch it; a 404 otherwise."""
+        incident = self._current(incident_id)
+        if incident is None or (identity.project and incident.project != identity.project):
+            raise HTTPException(404, f"there is no incident {incident_id}")
+        return incident
 
     def _current(self, incident_id: str) -> Incident | None:
         rows = self._store.rows(_CURRENT, {"incident": incident_id})
@@ -168,6 +201,9 @@ def _decided(reported: Incident, before: Incident | None) -> Incident:
             incident,
             acknowledged_at=before.acknowledged_at,
             acknowledged_by=before.acknowledged_by,
+            label=before.label,
+            labelled_at=before.labelled_at,
+            labelled_by=before.labelled_by,
             updated_at=before.updated_at,
             version=before.version,
         )
@@ -185,7 +221,13 @@ def _action(incident: Incident, before: Incident | None) -> str:
 
 
 def _answer(incident: Incident) -> dict[str, Any]:
-    return {"incident_id": incident.incident_id, "state": incident.state, "version": incident.version}
+    labelled = {"label": incident.label} if incident.label else {}
+    return {
+        "incident_id": incident.incident_id,
+        "state": incident.state,
+        "version": incident.version,
+        **labelled,
+    }
 
 
 def _now() -> float:

@@ -18,6 +18,7 @@ __all__ = [
     "AlertDelivery",
     "HistoryEntry",
     "Incident",
+    "Label",
     "fingerprint",
     "incident_id",
     "incident_of_missing_rows",
@@ -25,6 +26,9 @@ __all__ = [
 ]
 
 _NAMESPACE = uuid.UUID("6b1e7f2e-3f0b-5d8a-9c1d-7a4d0f6a2b11")
+
+Label = Literal["useful", "noise", ""]
+"""Whether an incident was worth opening, as somebody thinks; empty: nobody has said."""
 
 _TEXT = "String"
 _WORD = "LowCardinality(String)"
@@ -88,6 +92,9 @@ class Incident(Record):
     """Ids of traces."""
     count: Annotated[int, Column("UInt64"), _SENT, Field(ge=0)] = 1
     """How often it was seen."""
+    label: Annotated[Label, Column(_WORD, reported=False)] = ""
+    labelled_at: Annotated[float | None, Column("Nullable(DateTime64(3))", reported=False)] = None
+    labelled_by: Annotated[str, Column(_TEXT, reported=False)] = ""
     version: Annotated[int, Column("UInt64", reported=False)] = 0
     """Of the row in the store; 0 before it is there."""
 
@@ -115,7 +122,7 @@ class HistoryEntry(Record):
     incident_id: Annotated[str, Column(_TEXT)]
     at: Annotated[float, Column("DateTime64(3)")]
     action: Annotated[str, Column(_WORD)]
-    """open, update, acknowledge or resolve."""
+    """open, update, acknowledge, resolve, label:useful, label:noise or label:none."""
     actor: Annotated[str, Column(_TEXT)]
     note: Annotated[str, Column(_TEXT)]
 

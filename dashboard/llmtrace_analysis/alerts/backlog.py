@@ -140,6 +140,11 @@ class Backlog:
         self._attempts = {name: count for name, count in self._attempts.items() if name in known}
         return given_up
 
+    def has_settled_opening(self, incident: Incident, recorded: Recorded) -> bool:
+        """Whether the receiver knows of an incident, as far as it can be known."""
+        delivery_id = delivery_id_of(incident.incident_id, "incident.opened", self.url)
+        return delivery_id in self._settled or recorded.get(delivery_id, (False, 0))[0]
+
     def ids_from(self, waiting: Waiting) -> list[str]:
         """The delivery ids of an event and of those that may come after it: once any is settled, it is."""
         later = EVENTS[EVENTS.index(waiting.event) :]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 from llmtrace.common.supervised import SupervisedThread
 from llmtrace_collector.store.incident import AlertDelivery, Incident
@@ -16,6 +16,7 @@ from .backlog import Backlog, Bounds, GivenUp, Recorded, RetryPolicy, Waiting
 from .channels.base import Channel, Outcome
 from .messages import to_message
 from .metrics import DeliveryMetrics
+from .repeats import Repeats
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Receiver:
         self._is_settled = is_settled
         self._metrics = metrics
         self._backlog = Backlog(channel.url, channel.events, retry, bounds)
+        self._repeats = Repeats(channel, dashboard_url)
         self._changed = threading.Condition()
         self._stopping = False
         self._dropped_at: float | None = None
@@ -97,6 +99,11 @@ class Receiver:
             return
         with self._changed:
             given_up = self._backlog.refresh(incidents, recorded, now, time.monotonic())
+            self._repeats.lasting = [
+                incident
+                for incident in incidents
+                if incident.state != "resolved" and self._backlog.has_settled_opening(incident, recorded)
+            ]
             self._changed.notify()
         for dropped in given_up:
             self._drop(dropped)
@@ -113,11 +120,16 @@ class Receiver:
         with self._changed:
             if self._stopping:
                 return 0.0
-            waiting, pause = self._backlog.next_event(time.monotonic())
-            if waiting is None:
-                self._changed.wait(pause)
+            now = time.monotonic()
+            waiting, pause = self._backlog.next_event(now)
+            until_repeat = self._repeats.seconds_to(now)
+            if waiting is None and until_repeat > 0:
+                self._changed.wait(min(pause, until_repeat))
                 return 0.0
         self.thread.begin()
+        if waiting is None:
+            self._repeat()
+            return 0.0
         if self._is_settled(self._backlog.ids_from(waiting)):
             with self._changed:
                 self._backlog.settle(waiting)
@@ -125,11 +137,16 @@ class Receiver:
         try:
             message = to_message(waiting.incident, waiting.event, waiting.at, self._dashboard_url)
             outcome = self.channel.send(message)
-        except Exception as error:
-            logger.exception(
-                "webhook_failed event=%s incident=%s", waiting.event, waiting.incident.incident_id
+        except Exception as error:  # noqa: BLE001, a fault of a channel is no end of delivering
+            # Not the error's text: a library may put an address or a header into it.
+            logger.error(  # noqa: TRY400
+                "webhook_failed event=%s incident=%s reason=%s\n%s",
+                waiting.event,
+                waiting.incident.incident_id,
+                type(error).__name__,
+                "".join(traceback.format_tb(error.__traceback__)),
             )
-            outcome = Outcome(ok=False, error=f"{type(error).__name__}: {error}")
+            outcome = Outcome(ok=False, error=f"{type(error).__name__}, see the log of watch")
         with self._changed:
             self._backlog.note(waiting, outcome, time.monotonic())
             if self.channel.gone:
@@ -137,14 +154,19 @@ class Receiver:
         self._report(waiting, outcome)
         return 0.0
 
+    def _repeat(self) -> None:
+        outcome = self._repeats.send(time.monotonic())
+        if not outcome.ok:
+            logger.warning("repeat_failed receiver=%s error=%r", self.name, outcome.error)
+
     def _report(self, waiting: Waiting, outcome: Outcome) -> None:
         self._metrics.attempted(self.name, outcome.ok)
         logger.log(
             logging.INFO if outcome.ok else logging.WARNING,
-            "webhook event=%s incident=%s host=%s attempt=%d status=%d ok=%s%s",
+            "webhook event=%s incident=%s receiver=%r attempt=%d status=%d ok=%s%s",
             waiting.event,
             waiting.incident.incident_id,
-            urlsplit(self.channel.redacted_url).netloc,
+            self.name,
             waiting.attempts + 1,
             outcome.status,
             str(outcome.ok).lower(),

@@ -17,7 +17,7 @@ class _State(Protocol):
 
 
 class DeliveryMetrics:
-    """Counters and gauges of every receiver, by its name (its host and port)."""
+    """Counters and gauges of every receiver, by its name."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._attempts = Counter(

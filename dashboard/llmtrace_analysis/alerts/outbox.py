@@ -57,7 +57,7 @@ class Outbox:
             if state.gone:
                 yield HealthReason(
                     "webhook-gone",
-                    f"{state.name} answered 410 and is sent nothing: remove it from [[watch.webhooks]], or "
+                    f"{state.name} answered 410 and is sent nothing: remove it from the settings, or "
                     "repair it and start watch anew",
                 )
             elif state.oldest_seconds > _PATIENCE_SECONDS:

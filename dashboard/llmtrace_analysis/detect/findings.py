@@ -40,7 +40,7 @@ def anomaly_finding(result: SeriesResult, parameters: AnomalyParameters) -> Find
         return None
     worst = max(outlier.value for outlier in result.outliers)
     band = result.band
-    name, model = _NAMES[result.metric], _label(result.key.model, "unnamed model")
+    name, model = _NAMES[result.metric], label(result.key.model, "unnamed model")
     observed, usual = amount(worst, result.metric), amount(band.usual, result.metric)
     where = f"{model} ({result.key.provider})" if result.key.provider else model
     what = {
@@ -92,7 +92,7 @@ def amount(value: float, metric: Metric) -> str:
 
 def flood_finding(flood: Flood, now: float, window_seconds: int) -> Finding:
     """The finding of a flood, without evidence."""
-    user = _label(flood.user, "unknown user")
+    user = label(flood.user, "unknown user")
     compared = (
         f"others usually send {flood.usual:.0f}" if flood.usual else "too few others are active to compare"
     )
@@ -125,7 +125,7 @@ def injection_finding(
     `enough`: how many of them open an incident.
     """
     names = sorted({name for match in matches for name in match.patterns})
-    who = _label(user, "callers without a user id")
+    who = label(user, "callers without a user id")
     traces = dict.fromkeys(match.trace_id for match in reversed(matches) if match.trace_id)
     first_enough = max(0, len(matches) - enough + 1)
     return Finding(
@@ -153,7 +153,7 @@ def injection_finding(
 
 def access_finding(burst: Burst, window_seconds: int) -> Finding:
     """The finding of a burst at the endpoints. It is no project's: only keys of every project read it."""
-    whom = _label(burst.of, "all addresses")
+    whom = label(burst.of, "all addresses")
     title, advice = {
         "key_refused": (
             f"Refused keys from {whom}: {burst.events}",
@@ -189,7 +189,7 @@ def access_finding(burst: Burst, window_seconds: int) -> Finding:
     )
 
 
-def _label(text: str, otherwise: str) -> str:
+def label(text: str, otherwise: str) -> str:
     """A name from a span, made safe to show: printable and short."""
     label = "".join(character for character in text if character.isprintable())[:80]
     return label or otherwise

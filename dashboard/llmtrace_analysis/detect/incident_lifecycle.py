@@ -39,6 +39,8 @@ class Finding:
     openings: tuple[float, ...]
     """Each time from which on it is enough to open an incident, ascending; empty: enough only to go on."""
     evidence: tuple[str, ...] = field(default=())
+    is_going_on: bool = False
+    """Whether the rule knows that it is not over: until it says otherwise, no quiet period ends it."""
 
     @property
     def fingerprint(self) -> str:
@@ -89,7 +91,7 @@ def advance(
     unresolved = {item.fingerprint: item for item in incidents if item.state != "resolved"}
     changes = []
     seen_now = {}
-    for finding in findings:
+    for finding in _of_all_rules(findings):
         seen_now[finding.fingerprint] = finding
         if finding.fingerprint not in unresolved:
             changes += _open(finding, incidents, rest_seconds, now)
@@ -99,6 +101,25 @@ def advance(
             quiet = quiet_periods[incident.rule]
             changes += _update_or_resolve(incident, current, quiet, now, update_seconds)
     return changes
+
+
+def _of_all_rules(findings: Sequence[Finding]) -> list[Finding]:
+    """One finding for each trouble, where several rules see it."""
+    merged: dict[str, Finding] = {}
+    for finding in findings:
+        other = merged.get(finding.fingerprint)
+        if other is not None:
+            # What goes on is spoken of as the rule does that knows it.
+            first, second = (finding, other) if finding.is_going_on else (other, finding)
+            finding = replace(
+                first,
+                severity="critical" if "critical" in (first.severity, second.severity) else "warning",
+                seen=tuple(sorted({*first.seen, *second.seen})),
+                openings=tuple(sorted({*first.openings, *second.openings})),
+                evidence=tuple(dict.fromkeys((*first.evidence, *second.evidence))),
+            )
+        merged[finding.fingerprint] = finding
+    return list(merged.values())
 
 
 def _open(finding: Finding, incidents: Sequence[Incident], rest_seconds: float, now: float) -> list[Change]:
@@ -137,6 +158,9 @@ def _update_or_resolve(
     current = incident
     if finding is not None and fresh:
         current = _updated(incident, finding, fresh)
+    if finding is not None and finding.is_going_on:
+        is_due = fresh and now - incident.updated_at >= update_seconds
+        return [Change("update", current)] if is_due else []
     if now - incident.opened_at > quiet.adapt_seconds:
         note = f"the level has held for {quiet.adapt_seconds / 60:g} minutes and counts as usual from now on"
         return [_resolve(current, now, note)]

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from clickhouse_connect.driver.client import Client
 
-from llmtrace_collector.store.incident import Incident
+from llmtrace_collector.store.incident import Incident, fingerprint
 
 from . import store_queries
 from .abuse.access_events import AccessParameters, find_bursts
 from .abuse.request_flood import PROJECT_HISTORY, FloodParameters, MinuteCounts, find_floods
-from .detectors.anomalies import Interval, SeriesResult, complete_until, evaluate_series
+from .detectors.anomalies import Interval, Metric, SeriesResult, complete_until, evaluate_series
 from .detectors.parameters import AnomalyParameters
 from .detectors.series import SeriesKey
 from .findings import (
@@ -28,6 +28,8 @@ from .findings import (
     injection_finding,
 )
 from .incident_lifecycle import Finding, QuietPeriod
+from .label_margins import LabelMargins
+from .labels import Margin
 from .scans.message_scan import MessageScan
 from .usage_history import UsageHistory
 
@@ -48,18 +50,29 @@ class Rule(Protocol):
 class AnomalyRule:
     """Models whose latency, errors, tokens or cost are not as usual, over calls for some purposes."""
 
-    def __init__(self, parameters: AnomalyParameters, purposes: Sequence[str]) -> None:
+    def __init__(
+        self,
+        parameters: AnomalyParameters,
+        purposes: Sequence[str],
+        labels: LabelMargins | None = None,
+        false_incidents_a_week: float = 1.0,
+    ) -> None:
+        """`labels`: the margins by rule and series; `false_incidents_a_week`: what they come on top of."""
         self._parameters = parameters
         self._purposes = purposes
+        self._labels = labels
+        self._false_incidents = false_incidents_a_week
         self._history = UsageHistory(parameters.bucket_seconds, parameters.lookback_minutes * 60, purposes)
 
     def findings(self, client: Client, incidents: Sequence[Incident], now: float) -> list[Finding]:
         """What the bands of every model say. Anomalies of the past are no part of the history."""
         findings = []
         news: dict[str, list[tuple[Finding, SeriesResult]]] = defaultdict(list)
+        margins = {} if self._labels is None else self._labels.read(client, now)
         for series in self._history.series(client, now):
             excluded = excluded_times(series.key, incidents, self._parameters.adapt_seconds)
-            for result in evaluate_series(series, now, self._parameters, excluded):
+            evidence = evidence_for(series.key, margins, self._false_incidents)
+            for result in evaluate_series(series, now, self._parameters, excluded, evidence):
                 finding = anomaly_finding(result, self._parameters)
                 if finding is None:
                     continue
@@ -91,6 +104,20 @@ class AnomalyRule:
         ]
         evidence = store_queries.anomaly_evidence(client, metric, stretches, self._purposes)
         return [_shown_by(finding, metric, evidence[result.key]) for finding, result in news]
+
+
+def evidence_for(
+    key: SeriesKey, margins: Mapping[str, Margin], false_incidents_a_week: float
+) -> dict[Metric, float]:
+    """How many times the evidence each metric of a series needs, where labels ask for more."""
+    if not margins:
+        return {}
+    of_metrics = {
+        metric: margins.get(fingerprint(rule, key.project, key.dimensions)) for metric, rule in RULES.items()
+    }
+    return {
+        metric: margin.evidence(false_incidents_a_week) for metric, margin in of_metrics.items() if margin
+    }
 
 
 def _is_news(finding: Finding, incidents: Sequence[Incident]) -> bool:

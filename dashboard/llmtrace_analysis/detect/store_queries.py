@@ -19,6 +19,7 @@ from .abuse.access_events import AccessCount
 from .abuse.prefilter import expressions
 from .abuse.request_flood import MinuteCounts
 from .detectors.series import BucketRow, SeriesKey
+from .labels import Labelled
 
 _LIVE = "has({purposes:Array(String)}, Purpose)"
 _LIVE_OR_HISTORY = "has({history:Array(String)}, Purpose)"
@@ -37,14 +38,21 @@ _USAGE = f"""SELECT
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest)[1] AS p50,
     quantilesTDigestMerge(0.5, 0.95, 0.99)(LatencyDigest)[2] AS p95
 FROM usage_cost
-WHERE Time >= toDateTime({{since:UInt32}}) AND {_LIVE_OR_HISTORY}
+WHERE Time >= toDateTime({{since:UInt32}}) AND Time < toDateTime({{until:UInt32}}) AND {_LIVE_OR_HISTORY}
 GROUP BY project, provider, model, bucket
 ORDER BY project, provider, model, bucket"""  # noqa: S608, conditions of ours
 
 
-def usage(client: Client, since: int, bucket_seconds: int, purposes: Sequence[str]) -> list[BucketRow]:
-    """Every model's buckets from `since` on, which is the start of one."""
-    rows = _rows(client, _USAGE, bucket=bucket_seconds, since=since, **_purposes(purposes))
+#: Past all times that the store's rollups hold.
+_NEVER = 2**32 - 1
+
+
+def usage(
+    client: Client, since: int, bucket_seconds: int, purposes: Sequence[str], until: int = _NEVER
+) -> list[BucketRow]:
+    """Every model's buckets from `since` on, which is the start of one, to `until`, the start of another."""
+    window = {"since": since, "until": until}
+    rows = _rows(client, _USAGE, bucket=bucket_seconds, **window, **_purposes(purposes))
     return [BucketRow._make(row) for row in rows]
 
 
@@ -59,6 +67,32 @@ def incidents(client: Client, since: float) -> list[Incident]:
     """The incidents that are not resolved and those that changed since then, oldest first."""
     result = client.query(_INCIDENTS, parameters={"since_ms": int(since * 1000)})
     return [Incident.from_row(row) for row in result.named_results()]
+
+
+_PAST_INCIDENTS = f"""SELECT
+    {Incident.select_list()}
+FROM incidents
+WHERE Kind = 'anomaly' AND OpenedAt < fromUnixTimestamp64Milli({{until_ms:Int64}})
+    AND (State != 'resolved' OR ResolvedAt >= fromUnixTimestamp64Milli({{since_ms:Int64}}))
+ORDER BY OpenedAt"""  # noqa: S608, the list is of constants
+
+
+def past_anomalies(client: Client, since: float, until: float) -> list[Incident]:
+    """The anomalies that were open at some time between, oldest first."""
+    window = {"since_ms": int(since * 1000), "until_ms": int(until * 1000)}
+    result = client.query(_PAST_INCIDENTS, parameters=window)
+    return [Incident.from_row(row) for row in result.named_results()]
+
+
+_LABELS = """SELECT Fingerprint, Rule, Label, toUnixTimestamp64Milli(LabelledAt) / 1000 AS at
+FROM incidents
+WHERE Label != '' AND LabelledAt >= fromUnixTimestamp64Milli({since_ms:Int64})
+ORDER BY at"""
+
+
+def labels(client: Client, since: float) -> list[Labelled]:
+    """What people labelled since then, oldest first."""
+    return [Labelled(*row) for row in _rows(client, _LABELS, since_ms=int(since * 1000))]
 
 
 # Each call is compared with the times of its own model: `number` is the place of that in the arrays.

@@ -12,7 +12,7 @@ import pandas as pd
 from clickhouse_connect.driver.client import Client
 
 from llmtrace.semconv import PURPOSE_SIMULATED
-from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident
+from llmtrace_collector.store.incident import AlertDelivery, HistoryEntry, Incident, Label
 
 from .scope import STEPS, USUAL_PURPOSES, frame, millis, rows, utc
 
@@ -28,6 +28,11 @@ INCIDENT_COUNTS = """SELECT State AS state, count() AS incidents
 FROM incidents
 WHERE {project:String} = '' OR Project = {project:String}
 GROUP BY state"""
+
+LABEL_COUNTS = """SELECT Rule AS rule, Label AS label, count() AS incidents
+FROM incidents
+WHERE {project:String} = '' OR Project = {project:String}
+GROUP BY rule, label"""
 
 INCIDENT = f"""SELECT
     {Incident.select_list()}
@@ -123,6 +128,14 @@ def incident_counts(client: Client, project: str) -> dict[str, int]:
     """State → number of incidents."""
     return {
         row["state"]: int(row["incidents"]) for row in rows(client, INCIDENT_COUNTS, {"project": project})
+    }
+
+
+def label_counts(client: Client, project: str) -> dict[tuple[str, Label], int]:
+    """(rule, label) → number of incidents; the empty label stands for those that nobody labelled."""
+    return {
+        (row["rule"], row["label"]): int(row["incidents"])
+        for row in rows(client, LABEL_COUNTS, {"project": project})
     }
 
 

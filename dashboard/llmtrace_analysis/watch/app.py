@@ -7,16 +7,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
-from dataclasses import fields
 from functools import partial
 from types import FrameType
 from typing import Any
-from urllib.parse import urlsplit
 
 from llmtrace.common.log_lines import log_to_stderr
 from llmtrace_analysis.alerts.attempt_log import AttemptLog
 from llmtrace_analysis.alerts.backlog import Bounds, RetryPolicy
-from llmtrace_analysis.alerts.channels.webhook import WebhookChannel
+from llmtrace_analysis.alerts.channels.from_settings import channel_named, channel_names
 from llmtrace_analysis.alerts.delivery import Receiver
 from llmtrace_analysis.alerts.metrics import DeliveryMetrics
 from llmtrace_analysis.alerts.outbox import Outbox
@@ -26,12 +24,17 @@ from llmtrace_analysis.detect.abuse.access_events import AccessParameters
 from llmtrace_analysis.detect.abuse.request_flood import FloodParameters
 from llmtrace_analysis.detect.budgets import BudgetRule
 from llmtrace_analysis.detect.detectors.parameters import AnomalyParameters
+from llmtrace_analysis.detect.label_margins import LabelMargins
 from llmtrace_analysis.detect.own_rules.own_rule import OwnRule
 from llmtrace_analysis.detect.rules import AccessRule, AnomalyRule, FloodRule, InjectionRule, Rule
 from llmtrace_analysis.detect.scans.message_scan import MessageScan
+from llmtrace_analysis.detect.streaming.sensitivity import Sensitivity, evidence_of
+from llmtrace_analysis.detect.watched.level_rule import LevelRule
 from llmtrace_analysis.settings import WatchSettings
 
+from .headroom import HeadroomRule
 from .health import Health, HealthServer
+from .series_metrics import add_series_metrics
 from .service import Pace, Watch, run
 from .unseen_spend import UnseenSpendCheck
 
@@ -87,8 +90,10 @@ def build(settings: WatchSettings) -> Watch:
     scan = MessageScan(
         open_reader, settings.purposes, settings.injection_window_seconds, settings.interval_seconds
     )
-    rules = build_rules(settings, collector, scan)
-    rule_threads = []
+    levels = build_level_rule(settings)
+    add_series_metrics(levels, health.registry)
+    rules = build_rules(settings, collector, scan, levels)
+    rule_threads = [levels.thread]
     if settings.billing:
         check = build_unseen_spend_check(settings)
         rules.append(check)
@@ -100,6 +105,7 @@ def build(settings: WatchSettings) -> Watch:
         rules=rules,
         scan=scan,
         rule_threads=rule_threads,
+        at_end=[levels.close],
         outbox=outbox,
         health=health,
         pace=Pace(
@@ -111,16 +117,25 @@ def build(settings: WatchSettings) -> Watch:
     )
 
 
-def build_rules(settings: WatchSettings, collector: CollectorClient, scan: MessageScan) -> list[Rule]:
+def build_level_rule(settings: WatchSettings) -> LevelRule:
+    """What judges every minute of all series."""
+    return LevelRule(partial(connect_reader, settings), settings.purposes, Sensitivity(settings.sensitivity))
+
+
+def build_rules(
+    settings: WatchSettings, collector: CollectorClient, scan: MessageScan, levels: LevelRule
+) -> list[Rule]:
     """Every rule, in the order of evaluation."""
     anomalies = anomaly_parameters(settings)
     return [
-        AnomalyRule(anomalies, settings.purposes),
+        AnomalyRule(anomalies, settings.purposes, LabelMargins(), settings.sensitivity),
+        levels,
         FloodRule(flood_parameters(settings), anomalies.quiet_seconds, settings.purposes),
         InjectionRule(scan, settings.injection_hits, settings.injection_window_seconds),
         AccessRule(access_parameters(settings)),
         BudgetRule(collector.budgets),
         *(OwnRule(rule) for rule in settings.rules),
+        HeadroomRule(collector.quotas),
     ]
 
 
@@ -149,7 +164,7 @@ def build_outbox(
     is_settled: Callable[[Sequence[str]], bool],
 ) -> Outbox:
     """The receivers; `write` takes each attempt (the body of `POST /v1/deliveries`), `is_settled` says
-    whether any of these deliveries is recorded as done with.
+    whether any of these deliveries is recorded as done with. Raises ChannelUnusable.
     """
     retry = RetryPolicy(
         attempts=settings.webhook_attempts,
@@ -159,33 +174,27 @@ def build_outbox(
     )
     bounds = Bounds(messages=settings.webhook_backlog, seconds=settings.webhook_window_minutes * 60)
     attempt_log = AttemptLog(write)
-    receivers = []
-    for number, webhook in enumerate(settings.webhooks, 1):
-        channel = WebhookChannel(
-            webhook,
-            allow_private=settings.allow_private_webhooks,
-            timeout_seconds=settings.webhook_timeout_seconds,
+    receivers = [
+        Receiver(
+            channel,
+            name=name,
+            retry=retry,
+            bounds=bounds,
+            dashboard_url=settings.dashboard_url,
+            record=attempt_log.add,
+            is_settled=is_settled,
+            metrics=metrics,
         )
-        receivers.append(
-            Receiver(
-                channel,
-                name=f"{number} {urlsplit(webhook.url).netloc}",
-                retry=retry,
-                bounds=bounds,
-                dashboard_url=settings.dashboard_url,
-                record=attempt_log.add,
-                is_settled=is_settled,
-                metrics=metrics,
-            )
-        )
+        for name in channel_names(settings)
+        for channel in [channel_named(settings, name)]
+    ]
     return Outbox(receivers, attempt_log, window_seconds=bounds.seconds)
 
 
 def anomaly_parameters(settings: WatchSettings) -> AnomalyParameters:
-    """The thresholds of anomalies, which are settings of the same names."""
-    return AnomalyParameters(
-        **{field.name: getattr(settings, field.name) for field in fields(AnomalyParameters)}
-    )
+    """The constants of the ten-second rules, as demanding as the sensitivity says."""
+    evidence = evidence_of(settings.sensitivity)
+    return AnomalyParameters(lookback_minutes=settings.lookback_minutes).demanding(evidence)
 
 
 def access_parameters(settings: WatchSettings) -> AccessParameters:

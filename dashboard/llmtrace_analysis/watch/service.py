@@ -64,9 +64,11 @@ class Watch:
         pace: Pace,
         scan: MessageScan | None = None,
         rule_threads: Sequence[SupervisedThread] = (),
+        at_end: Sequence[Callable[[], None]] = (),
     ) -> None:
         """`open_reader` connects to the store; called again after the store was not to be reached. `scan`:
-        what reads messages for the rules, in a thread of its own; `rule_threads`: those of rules.
+        what reads messages for the rules, in a thread of its own; `rule_threads`: those of rules;
+        `at_end`: what closes what rules have open, called when no thread of them runs any more.
         """
         self.outbox = outbox
         self.health = health
@@ -81,6 +83,7 @@ class Watch:
         """Rule → kind of the error that it failed of last."""
         self._cold_start = ColdStart()
         self.scan = scan
+        self._at_end = at_end
         self._reported_at = -math.inf
         self._unreported = False
         self._rules_thread = self._thread("watch rules", self._step)
@@ -284,6 +287,8 @@ class Watch:
             thread.stop()
         for thread in self._threads:
             thread.join(_END_SECONDS)
+        for close in self._at_end:
+            close()
         self.outbox.close()
         if self.scan is not None:
             self.scan.close()

@@ -14,7 +14,7 @@ from llmtrace_dashboard.ui.cached_reads import load
 from llmtrace_dashboard.ui.current_settings import current_settings
 from llmtrace_dashboard.ui.page_frame import empty, header, live
 from llmtrace_dashboard.ui.url_state import bound_to_url, current_value, one_of
-from llmtrace_dashboard.views.cost import advice, caches, outlook, plans, prices, savings, spend
+from llmtrace_dashboard.views.cost import advice, caches, limits, outlook, plans, prices, savings, spend
 from llmtrace_dashboard.views.cost.shared import current_scope
 
 _VIEWS: dict[str, tuple[str, Callable[[CostPage], None]]] = {
@@ -25,6 +25,7 @@ _VIEWS: dict[str, tuple[str, Callable[[CostPage], None]]] = {
     "caches": ("Caches", caches.draw),
     "advice": ("Advice", advice.draw),
     "whatif": ("What if", plans.draw_what_if),
+    "limits": ("Limits", limits.draw),
     "reserved": ("Reserved capacity", plans.draw_reserved_capacity),
 }
 

@@ -21,6 +21,7 @@ from llmtrace_dashboard.views.incident import (
     render_facts,
     render_outcome,
 )
+from llmtrace_dashboard.views.incident_labels import LABELS, render_usefulness
 
 _STATES_OF_CHOICE = {"unresolved": ("open", "acknowledged"), "resolved": ("resolved",), "all": ()}
 #: Watch reports every few seconds.
@@ -51,6 +52,7 @@ def render_list() -> None:
     listed = load(incidents.incident_list, project, _STATES_OF_CHOICE[chosen or "unresolved"])
     if not listed:
         _none(bool(sum(counts.values())))
+        render_usefulness(project)
         return
     now = datetime.now(UTC)
     rows = []
@@ -69,6 +71,11 @@ def render_list() -> None:
                         title=formats.clock(utc(incident.opened_at), filters.zone()),
                     ),
                     cell(formats.seconds(incident.ended_at - incident.opened_at)),
+                    cell(
+                        LABELS.get(incident.label, formats.NONE),
+                        tone="" if incident.label else "muted",
+                        title=incident.labelled_by,
+                    ),
                 ],
                 href=incident_url(incident.incident_id),
             )
@@ -81,8 +88,10 @@ def render_list() -> None:
         column("Expected", "right"),
         column("Opened", "right"),
         column("Lasted", "right"),
+        column("Label"),
     ]
     table("Incidents", columns, rows, "incidents")
+    render_usefulness(project)
 
 
 def watch_line(report: incidents.WatchReport | None) -> str:

@@ -440,3 +440,40 @@ def around_incident(
     tooltip += [alt.Tooltip(f"{name}_text:N", title=label) for name, label in series.items()]
     layers.append(_crosshair(wide, tooltip))
     return alt.layer(*layers).properties(height=280, padding=_PADDING)
+
+
+def limit_shares(
+    data: pd.DataFrame, zone: ZoneInfo, window: tuple[datetime, datetime], names: Sequence[str]
+) -> alt.LayerChart | alt.FacetChart:
+    """`share` of limits (1 is all of one) over time as lines, by `series` of `names`, and the limit."""
+    long = local(data[["time", "series", "share"]], zone)
+    long["text"] = [formats.percent(value) for value in long["share"]]
+    ends = _ends(window, zone, long.sort_values("at").assign(end=long["at"]))
+    limit = pd.DataFrame({"share": [1.0], "name": ["Limit"], "at": [ends[0]]})
+    top = max(1.1, float(long["share"].max()) * 1.05) if len(long) else 1.1
+    y = _y("share", _PERCENT_AXIS, scale=alt.Scale(domain=[0, top]))
+    lines = (
+        alt.Chart(long)
+        .mark_line(strokeWidth=2, interpolate="monotone", point=alt.OverlayMarkDef(size=10, filled=True))
+        .encode(
+            x=_x(),
+            y=y,
+            color=alt.Color(
+                "series:N",
+                scale=alt.Scale(domain=list(names), range=list(theme.CATEGORIES[: len(names)])),
+                legend=_legend(),
+            ),
+            tooltip=[
+                alt.Tooltip("when:N", title="Minute up to"),
+                alt.Tooltip("series:N", title="Limit"),
+                alt.Tooltip("text:N", title="Used"),
+            ],
+        )
+    )
+    rule = alt.Chart(limit).mark_rule(color=theme.ERROR, strokeDash=[5, 4], strokeWidth=1.5).encode(y=y)
+    word = (
+        alt.Chart(limit)
+        .mark_text(align="left", dx=4, dy=-7, color=theme.ERROR)
+        .encode(x=_x(), y=y, text="name:N")
+    )
+    return alt.layer(_reach(ends), lines, rule, word).properties(height=_HEIGHT, padding=_PADDING)

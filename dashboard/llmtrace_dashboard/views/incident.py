@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 import streamlit as st
 
 from llmtrace_analysis.collector_client import Decision
 from llmtrace_analysis.queries import incidents, traces
 from llmtrace_analysis.queries.scope import utc
-from llmtrace_collector.store.incident import Incident
+from llmtrace_collector.store.incident import Incident, Label
 from llmtrace_dashboard.ui import charts, filters, formats
 from llmtrace_dashboard.ui.cached_reads import ReadFailed, load
 from llmtrace_dashboard.ui.components import show
@@ -18,7 +20,8 @@ from llmtrace_dashboard.ui.page_links import page_url, trace_url
 from llmtrace_dashboard.ui.tables import SEVERITIES, STATES, badge, cell, column, row, status_cell, table
 from llmtrace_dashboard.ui.visitor import AccessEnded, access, person
 
-from .incident_actions import ActionFailed, act
+from .incident_actions import ActionFailed, act, label
+from .incident_labels import LABELS, label_facts, label_help, render_margin
 
 #: A detection's metric → the lines of the chart (column of the rollup → label).
 _SERIES = {
@@ -29,7 +32,15 @@ _SERIES = {
     "cost": {"cost_per_10_s": "Cost per 10 s"},
     "calls": {"calls_per_minute": "Calls per minute"},
 }
-_ACTIONS = {"open": "Opened", "update": "Seen again", "acknowledge": "Acknowledged", "resolve": "Resolved"}
+_ACTIONS = {
+    "open": "Opened",
+    "update": "Seen again",
+    "acknowledge": "Acknowledged",
+    "resolve": "Resolved",
+    "label:useful": "Labelled useful",
+    "label:noise": "Labelled noise",
+    "label:none": "Label taken back",
+}
 _METRICS = {
     "latency": "Latency",
     "ttft": "Time to first token",
@@ -102,6 +113,7 @@ def _facts(incident: Incident) -> None:
     facts.append({"label": "Rule", "text": incident.rule.replace(".", ": ").replace("_", " ")})
     if incident.acknowledged_by:
         facts.append({"label": "Acknowledged by", "text": incident.acknowledged_by})
+    facts += label_facts(incident)
     data = {
         "title": incident.title,
         "badges": [badge(SEVERITIES, incident.severity), badge(STATES, incident.state)],
@@ -109,6 +121,7 @@ def _facts(incident: Incident) -> None:
         "facts": facts,
     }
     show("facts", data, "incident_facts")
+    render_margin(incident)
 
 
 def _chart(incident: Incident) -> None:
@@ -233,22 +246,33 @@ def render_actions(incident_id: str) -> None:
         incident = load(incidents.incident, incident_id)
     except ReadFailed:
         return
-    if incident is None or incident.state == "resolved" or not person().may("operator"):
+    if incident is None or not person().may("operator"):
         return
     offered = {"acknowledge": "Acknowledge", "resolve": "Resolve"}
-    if incident.state == "acknowledged":
+    if incident.state != "open":
         del offered["acknowledge"]
+    if incident.state == "resolved":
+        del offered["resolve"]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         if not person().name:
             st.text_input("Your name", key="actor", max_chars=80, width=180, placeholder="dashboard")
         st.text_input("Note", key="note", max_chars=500, width=420, placeholder="What is known, what is done")
-        for action, label in offered.items():
+        for action, text in offered.items():
             st.button(
-                label,
+                text,
                 key=f"do_{action}",
-                type="primary" if label == next(iter(offered.values())) else "secondary",
+                type="primary" if text == next(iter(offered.values())) else "secondary",
                 on_click=_do,
                 args=(incident_id, action),
+            )
+        for word, text in LABELS.items():
+            st.button(
+                text,
+                key=f"label_{word or 'none'}",
+                help=label_help(word),
+                disabled=incident.label == word,
+                on_click=_label,
+                args=(incident_id, word),
             )
 
 
@@ -265,18 +289,26 @@ def render_outcome() -> None:
 
 
 def _do(incident_id: str, action: Decision) -> None:
+    _carry_out(partial(act, current_settings(), incident_id, action), action)
+
+
+def _label(incident_id: str, word: Label) -> None:
+    _carry_out(partial(label, current_settings(), incident_id, word), f"label:{word}")
+
+
+def _carry_out(do: Callable[..., object], what: str) -> None:
     # Read here: what was typed last may have arrived together with the click.
     name, note = st.session_state.get("actor", "").strip(), st.session_state["note"].strip()
     try:
         # Asked anew: the button may be older than the role.
         visitor, caller = person(), access().caller()
         name = visitor.name or name or "dashboard"
-        act(current_settings(), incident_id, action, name, note, visitor=visitor, caller=caller)
+        do(name, note, visitor=visitor, caller=caller)
     except AccessEnded:
         return
     except ActionFailed as failure:
         st.session_state["action_failed"] = str(failure)
         return
     st.cache_data.clear()
-    st.session_state["action_done"] = _ACTIONS[action]
+    st.session_state["action_done"] = _ACTIONS[what]
     st.session_state["note"] = ""

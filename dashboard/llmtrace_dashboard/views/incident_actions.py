@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 
 from llmtrace_analysis.collector_client import (
     NOBODY,
     Caller,
+    CollectorClient,
     CollectorRefused,
     CollectorUnavailable,
     Decision,
     KeyRefused,
     connect,
 )
+from llmtrace_collector.store.incident import Label
 from llmtrace_dashboard.access.people import ANYBODY, Person
 from llmtrace_dashboard.settings import DashboardSettings
 
@@ -35,6 +38,34 @@ def act(
 
     `visitor` says whether it is allowed here; `caller` tells the collector who acts, which then judges anew.
     """
+
+    def decide(client: CollectorClient) -> None:
+        client.decide(incident_id, action, actor, note)
+
+    _write(settings, decide, visitor, caller)
+
+
+def label(
+    settings: DashboardSettings,
+    incident_id: str,
+    label: Label,
+    actor: str,
+    note: str,
+    *,
+    visitor: Person = ANYBODY,
+    caller: Caller = NOBODY,
+) -> None:
+    """Say whether an incident was worth opening; an empty label takes it back. Otherwise as `act`."""
+
+    def write(client: CollectorClient) -> None:
+        client.label(incident_id, label, actor, note)
+
+    _write(settings, write, visitor, caller)
+
+
+def _write(
+    settings: DashboardSettings, change: Callable[[CollectorClient], None], visitor: Person, caller: Caller
+) -> None:
     if not visitor.may("operator"):
         raise ActionFailed("Your role reads only: this needs an operator.")
     if settings.effective_write_key() is None:
@@ -46,7 +77,7 @@ def act(
         )
     with closing(connect(settings, caller=caller)) as client:
         try:
-            client.decide(incident_id, action, actor, note)
+            change(client)
         except KeyRefused as error:
             if error.status == 403 and caller.name:
                 raise ActionFailed("The collector says that your role may not do this.") from error

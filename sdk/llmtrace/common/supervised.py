@@ -84,6 +84,11 @@ class SupervisedThread:
         """Ask it to end after the step that is under way."""
         self._stopping.set()
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was asked to end: a step that takes long asks from time to time."""
+        return self._stopping.is_set()
+
     def join(self, timeout: float | None = None) -> bool:
         """Wait for its end, at most `timeout` seconds; False when it has not ended."""
         if self._thread is None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from llmtrace_analysis.alerts.messages import AlertMessage
 
@@ -30,11 +30,13 @@ class Channel(Protocol):
 
     @property
     def url(self) -> str:
-        """What tells this receiver from others; it may hold a secret."""
+        """What tells this receiver from others: the name of its channel, or a webhook's address, which may
+        hold a secret.
+        """
 
     @property
     def redacted_url(self) -> str:
-        """The same without what may be a secret."""
+        """What people see of it, without what may be a secret."""
 
     @property
     def events(self) -> Collection[str]:
@@ -52,3 +54,15 @@ class Channel(Protocol):
         """One attempt, within a time that is bounded however slow the receiver or the network is. Never
         raises for what they do.
         """
+
+
+@runtime_checkable
+class RepeatingChannel(Protocol):
+    """A channel whose receiver forgets what it is not sent again while it lasts."""
+
+    @property
+    def repeat_seconds(self) -> float:
+        """How often."""
+
+    def repeat(self, messages: Sequence[AlertMessage]) -> Outcome:
+        """Send what lasts again. Like `send`."""

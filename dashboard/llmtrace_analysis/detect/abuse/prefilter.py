@@ -15,7 +15,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
-from .prompt_injection import LOOKALIKES, fold, patterns
+from llmtrace.safety.folding import LOOKALIKES, fold
+from llmtrace.safety.patterns import patterns
 
 #: The parser of `re`, which has no other name, and no types.
 parser: Any = import_module("re._parser")

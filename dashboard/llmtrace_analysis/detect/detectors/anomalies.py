@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -54,12 +54,17 @@ def complete_until(now: float, parameters: AnomalyParameters) -> int:
 
 
 def evaluate_series(
-    series: Series, now: float, parameters: AnomalyParameters, excluded: Sequence[Interval] = ()
+    series: Series,
+    now: float,
+    parameters: AnomalyParameters,
+    excluded: Sequence[Interval] = (),
+    evidence: Mapping[Metric, float] | None = None,
 ) -> list[SeriesResult]:
     """Evaluate the recent complete buckets of a series: one result per metric that has enough history.
 
     `excluded`: times of anomalies, which are no part of the history. Buckets of fewer than `min_calls`
     calls count neither as history nor as outliers, and a bucket without live calls is history only.
+    `evidence`: how many times more a metric needs than `parameters` say, where that is not 1.
     """
     until = complete_until(now, parameters)
     counted = (series.calls >= parameters.min_calls) & (series.times < until)
@@ -67,14 +72,21 @@ def evaluate_series(
     for start, end in excluded:
         usable &= (series.times + parameters.bucket_seconds <= start) | (series.times >= end)
     live = series.live_calls > 0
-    evaluation = _Evaluation(series, parameters, until, counted & live, usable, usable & live)
+    usual = _Evaluation(series, parameters, until, counted & live, usable, usable & live)
+
+    def demanded(metric: Metric) -> _Evaluation:
+        if not evidence or metric not in evidence:
+            return usual
+        return replace(usual, parameters=parameters.demanding(evidence[metric]))
+
+    tokens, cost = demanded("tokens_per_call"), demanded("cost")
     results = (
-        _evaluate_latency(evaluation),
-        _evaluate_errors(evaluation),
+        _evaluate_latency(demanded("latency")),
+        _evaluate_errors(demanded("error_rate")),
         _evaluate_values(
-            evaluation, "tokens_per_call", series.tokens, parameters.tokens_ratio, parameters.tokens_floor
+            tokens, "tokens_per_call", series.tokens, tokens.parameters.tokens_ratio, parameters.tokens_floor
         ),
-        _evaluate_values(evaluation, "cost", series.cost, parameters.cost_ratio, parameters.cost_floor_usd),
+        _evaluate_values(cost, "cost", series.cost, cost.parameters.cost_ratio, parameters.cost_floor_usd),
     )
     return [result for result in results if result is not None]
 

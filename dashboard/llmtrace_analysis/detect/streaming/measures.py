@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
-Measure = Literal["calls", "latency", "tokens", "cost"]
+from .minute_buckets import Level
+
+Measure = Literal["calls"] | Level
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,15 @@ MEASURES: Mapping[Measure, MeasureConstants] = MappingProxyType(
         "calls": MeasureConstants((0.5, 1.0), 1.4, 0.25, 1.0, 6.0),
         # A provider's own ups and downs are about a tenth and last hours.
         "latency": MeasureConstants((0.35, 0.8), 0.7, 0.10, 0.3, 15.0),
+        "ttft": MeasureConstants((0.35, 0.8), 0.7, 0.10, 0.3, 15.0),
+        "tpot": MeasureConstants((0.35, 0.8), 0.7, 0.10, 0.3, 15.0),
         # Prompts change when somebody changes them: what varies is mostly sampling.
         "tokens": MeasureConstants((0.3, 0.8), 0.9, 0.08, 1.0, 8.0),
+        "input_tokens": MeasureConstants((0.3, 0.8), 0.9, 0.08, 1.0, 8.0),
+        "output_tokens": MeasureConstants((0.3, 0.8), 0.9, 0.08, 1.0, 8.0),
+        "cached_tokens": MeasureConstants((0.5, 1.0), 1.4, 0.15, 1.0, 8.0),
+        "reasoning_tokens": MeasureConstants((0.5, 1.0), 1.4, 0.15, 1.0, 8.0),
+        "score": MeasureConstants((0.3, 0.8), 0.9, 0.08, 1.0, 8.0),
         "cost": MeasureConstants((0.3, 0.8), 0.9, 0.08, 1.0, 8.0),
     }
 )
-
-ORDER: tuple[Measure, ...] = tuple(MEASURES)

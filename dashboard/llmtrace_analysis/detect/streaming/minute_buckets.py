@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
-from llmtrace_analysis.detect.detectors.series import FloatArray, IntArray
+from llmtrace_analysis.detect.detectors.series import FloatArray
+
+Level = Literal[
+    "latency",
+    "ttft",
+    "tpot",
+    "tokens",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost",
+    "score",
+]
+Share = Literal["errors", "refusals", "truncated", "retries", "cache_hits"]
+
+
+@dataclass(frozen=True)
+class Means:
+    """A level in one minute: of how many calls, and their mean. Of latency, ttft and tpot that is the mean of
+    ln(seconds).
+    """
+
+    calls: FloatArray
+    mean: FloatArray
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A share in one minute: how many of how many."""
+
+    of: FloatArray
+    hits: FloatArray
 
 
 @dataclass(frozen=True)
 class MinuteBuckets:
-    """One minute. Every array has a number for each series; NaN stands for what is not known."""
+    """One minute. Every array has a number for each series; NaN stands for what is not known.
+
+    A level or share that is not there is not known of any series.
+    """
 
     calls: FloatArray
     """0 where none came; NaN where it is not known whether any did (nothing could be received)."""
-    errors: FloatArray
-    latency_calls: FloatArray
-    """Of how many calls the next is: those that succeeded and took time."""
-    latency_mean: FloatArray
-    """Mean of ln(seconds)."""
     output_mean: FloatArray
-    """Mean of ln(output tokens) of the same calls; NaN for steps without tokens."""
-    usage_calls: FloatArray
-    tokens_mean: FloatArray
-    """Mean of input and output tokens per call with known usage."""
-    priced_calls: FloatArray
-    cost_mean: FloatArray
-    """Mean USD per priced call."""
-
-    @classmethod
-    def empty(cls, series: int) -> MinuteBuckets:
-        """A minute in which nothing is known of any series."""
-        return cls(*(np.full(series, np.nan) for _ in fields(cls)))
-
-    def of(self, series: IntArray) -> MinuteBuckets:
-        """Some of the series."""
-        return MinuteBuckets(*(getattr(self, item.name)[series] for item in fields(self)))
+    """Mean of ln(output tokens) of the calls whose latency is known; NaN for steps without tokens."""
+    levels: Mapping[Level, Means]
+    shares: Mapping[Share, Parts]
 
 
 #: Half-life of what a minute says about spread, minutes; what is believed at first counts as so many of them.

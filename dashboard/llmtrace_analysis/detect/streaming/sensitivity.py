@@ -29,3 +29,11 @@ class Sensitivity:
     def threshold(self) -> float:
         """Nats from which on an incident opens."""
         return math.log(MINUTES_A_WEEK * _ANSWERS_A_MINUTE * self.series / self.false_incidents_a_week)
+
+
+def evidence_of(false_incidents_a_week: float, margin: float = 0.0) -> float:
+    """How many times the nats that one false incident a week of one series takes.
+
+    By this the ten-second rules follow, which are not scored in nats. `margin`: nats on top of the threshold.
+    """
+    return (Sensitivity(false_incidents_a_week).threshold + margin) / Sensitivity().threshold

@@ -31,6 +31,21 @@ class SeriesChanges:
         self._group_first = np.full(int(groups.max(initial=0)) + 1, _NEVER)
         self._is_news = np.zeros(len(groups), dtype=bool)
 
+    def extend(self, groups: IntArray) -> None:
+        """Append series; `groups` may be new ones."""
+        fresh = len(groups)
+        self._groups = np.append(self._groups, groups)
+        self._recent = np.concatenate([self._recent, np.zeros((_MINUTES, fresh))], axis=1)
+        self._first = np.append(self._first, np.full(fresh, _NEVER))
+        self._is_news = np.append(self._is_news, np.zeros(fresh, dtype=bool))
+        missing = int(self._groups.max(initial=0)) + 1 - len(self._group_first)
+        self._group_first = np.append(self._group_first, np.full(max(missing, 0), _NEVER))
+
+    def select(self, series: IntArray) -> None:
+        """Go on with these series alone."""
+        self._groups, self._first = self._groups[series], self._first[series]
+        self._recent, self._is_news = self._recent[:, series], self._is_news[series]
+
     def advance(self, minute: int, calls: FloatArray) -> BoolArray:
         """Add a minute; which series are new, told once."""
         counts = np.nan_to_num(calls)

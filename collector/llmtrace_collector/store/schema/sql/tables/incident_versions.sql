@@ -22,6 +22,9 @@ CREATE TABLE incident_versions (
     ResolvedAt Nullable(DateTime64(3)) COMMENT 'When it was over',
     Evidence Array(String) COMMENT 'Traces that show it',
     Count UInt64 COMMENT 'Findings so far',
+    Label LowCardinality(String) COMMENT 'What somebody thinks of it: useful, noise, or empty',
+    LabelledAt Nullable(DateTime64(3)) COMMENT 'When they said so',
+    LabelledBy String COMMENT 'Who did',
     Version UInt64 COMMENT 'The greatest of an incident holds'
 )
 ENGINE = {{ engine('ReplacingMergeTree', 'Version') }}

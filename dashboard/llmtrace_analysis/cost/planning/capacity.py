@@ -1,4 +1,4 @@
-"""Limits and accounts: what is left of a rate limit, who fails how often, how fast capacity answers."""
+"""Accounts and capacity: who fails how often and costs what, how fast reserved capacity answers."""
 
 # Texts are put together from constants alone; values are bound.
 # ruff: noqa: S608
@@ -8,38 +8,10 @@ from __future__ import annotations
 import pandas as pd
 from clickhouse_connect.driver.client import Client
 
-from llmtrace import semconv
 from llmtrace_analysis.cost import report
 from llmtrace_analysis.queries.scope import SPAN_SCOPE, Scope, frame
 from llmtrace_collector.pricing.premiums import RESERVED_TIERS
 from llmtrace_collector.sql_values import literals
-
-
-def _limit(subject: str) -> str:
-    """Of one limit: what it is, what was left last and at the least."""
-    limit = f"toUInt64OrNull(SpanAttributes['{semconv.RATE_LIMIT}.{subject}.limit'])"
-    remaining = f"toUInt64OrNull(SpanAttributes['{semconv.RATE_LIMIT}.{subject}.remaining'])"
-    return f"""argMaxIf({limit}, Timestamp, {limit} IS NOT NULL) AS {subject}_limit,
-    argMaxIf({remaining}, Timestamp, {remaining} IS NOT NULL) AS {subject}_left,
-    min({remaining} / {limit}) AS {subject}_least_share"""
-
-
-_HEADROOM = f"""SELECT
-    toString(Provider) AS provider,
-    toString(Model) AS model,
-    toString(Account) AS account,
-    count() AS calls,
-    countIf(SpanAttributes['{semconv.HTTP_RESPONSE_STATUS_CODE}'] = '429') AS limited_calls,
-    max(Timestamp) AS last_told,
-    {_limit("requests")},
-    {_limit("tokens")},
-    {_limit("input_tokens")},
-    {_limit("output_tokens")}
-FROM otel_traces
-WHERE {SPAN_SCOPE} AND IsLlm
-    AND arrayExists(key -> startsWith(key, '{semconv.RATE_LIMIT}.'), mapKeys(SpanAttributes))
-GROUP BY provider, model, account
-ORDER BY least(ifNull(requests_least_share, 1), ifNull(tokens_least_share, 1)), provider, model, account"""
 
 _KINDS = literals(sorted(RESERVED_TIERS))
 
@@ -61,19 +33,6 @@ FROM call_cost
 WHERE {SPAN_SCOPE} AND Operation NOT IN ('embeddings', 'rerank')
 GROUP BY provider, model, capacity
 ORDER BY provider, model, capacity"""
-
-
-def headroom(client: Client, scope: Scope) -> pd.DataFrame:
-    """Rate limits as headers reported them, tightest first: one row per provider, model and account.
-
-    For requests, tokens, input_tokens and output_tokens: `…_limit` and `…_left` as reported last, and
-    `…_least_share`, the least share of the limit that was left in the period; NaN where not reported.
-    `limited_calls` were refused with status 429.
-    """
-    data = frame(client, _HEADROOM, scope.params())
-    for column in data.columns[6:]:
-        data[column] = pd.to_numeric(data[column], errors="coerce")
-    return data
 
 
 def accounts(client: Client, scope: Scope) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Trains the classifier of `llmtrace.safety`: `python -m training.safety.train --help`."""
