@@ -122,12 +122,6 @@ class AlertRule(BaseModel):
         "alert.",
     )
     severity: Severity = Field(default="critical", description="How bad an alert is.")
-    labels: dict[str, str] = Field(
-        default_factory=dict, max_length=16, description='For routes: { team = "checkout" }.'
-    )
-    channels: tuple[str, ...] = Field(
-        default=(), description="Who is told, by names of channels; empty: whom the routes say."
-    )
     enabled: bool = Field(default=True, description="Whether it is evaluated.")
 
     @field_validator("search", "good")

@@ -1,4 +1,5 @@
-"""Commands about whom alerts are sent to.
+"""Commands about alert rules and whom alerts are sent to.
 
-The root command imports it; it imports the commands' common parts and llmtrace_analysis.alerts.
+The root command imports it; it imports the commands' common parts, llmtrace_analysis.alerts and
+.detect.own_rules.
 """

@@ -40,7 +40,7 @@ Examples:
 def channels(context: click.Context, fmt: str, output: Path | None) -> None:
     """List the channels of the settings, webhooks first.
 
-    Addresses and secrets are not label: of an address the host, of a secret where it comes from.
+    Addresses and secrets are left out: of an address there is the host, of a secret where it comes from.
     """
     settings = read_settings(context, "analysis")
     with needs("analysis"):
