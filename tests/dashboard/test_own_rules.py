@@ -80,9 +80,12 @@ def test_values_are_those_of_the_spans(stack: Stack, client: Client, now: int) -
         readings = read(
             client, rule(metric="error_rate", by="model", window="30m", search=search), now
         ).readings
-        assert {reading.group: (reading.count, reading.value) for reading in readings} == {
-            model: (len(spans), pytest.approx(sum(bool(span.error) for span in spans) / len(spans)))
-            for model, spans in by_model.items()
+        rates = {
+            model: sum(bool(span.error) for span in spans) / len(spans) for model, spans in by_model.items()
+        }
+        assert {item.group: item.value for item in readings} == pytest.approx(rates)
+        assert {item.group: item.count for item in readings} == {
+            model: len(spans) for model, spans in by_model.items()
         }
         (mean,) = read(client, rule(metric="latency.mean", window="30m", search=search), now).readings
         assert mean.value == pytest.approx(statistics.fmean(span.duration / 1e9 for span in window), rel=1e-6)
@@ -103,8 +106,9 @@ def test_every_metric_is_read_in_every_way(client: Client, now: int, over: str) 
             values.append([reading.value for reading in read(client, written, now).readings])
             tried += 1
         if len(values) == 2:
-            # Digests of the rollup are not exact.
-            assert values[0] == pytest.approx(values[1], rel=0.05), metric
+            # Digests of the rollup are not exact, above all far out.
+            near = 0.4 if metric.endswith(("p95", "p99")) else 0.1
+            assert values[0] == pytest.approx(values[1], rel=near), metric
     assert tried > 40
 
 
@@ -153,6 +157,23 @@ def test_a_budget_burns_where_both_windows_say_so(long: float, short: float, day
 
 def test_a_budget_of_thirty_days_has_the_workbooks_rates() -> None:
     assert [round(burn_limit(window, 30), 1) for window in BURN_WINDOWS] == [14.4, 6.0, 3.0, 1.0]
+
+
+def test_both_sides_of_a_limit() -> None:
+    written = rule(above=None, below=2.0, warn_below=5.0)
+    levels = [
+        [item.level for item in judge(written, [Reading(10, "", 1, value)])] for value in (1.0, 3.0, 6.0)
+    ]
+    assert levels == [["alert"], ["warning"], []]
+
+
+def test_changes_are_of_the_value_before() -> None:
+    written = rule(above=None, rises_by=0.5, falls_by=0.2)
+    before = {"": Reading(10, "", 5, 10.0)}
+    for value, side in ((16.0, "above"), (7.0, "below"), (14.0, None)):
+        outside = judge(written, [Reading(20, "", 5, value)], before)
+        assert [item.side for item in outside] == ([] if side is None else [side])
+    assert not judge(written, [Reading(20, "", 5, 99.0)], {}), "nothing to compare with"
 
 
 @settings(max_examples=100)
@@ -251,7 +272,7 @@ def test_where_nothing_came(served: Served, no_data: str, titles: int) -> None:
 
 def test_a_rule_is_tried_against_what_is_stored(stack: Stack, client: Client, now: int) -> None:
     written = rule(metric="error_rate", window="10m", above=0.05)
-    found = stretches(client, written, now - 3000, now)
+    tried = stretches(client, written, now - 3000, now)
     step = step_of(written)
     outside = {
         item.ended
@@ -259,9 +280,9 @@ def test_a_rule_is_tried_against_what_is_stored(stack: Stack, client: Client, no
         if item.value > 0.05 and item.ended > now - 3000
     }
     assert outside
-    within = {moment for item in found for moment in range(item.since, item.until + 1, step)}
+    within = {moment for item in tried for moment in range(item.since, item.until + 1, step)}
     assert outside <= within
-    assert {item.since for item in found} | {item.until for item in found} <= outside
+    assert {item.since for item in tried} | {item.until for item in tried} <= outside
 
 
 def test_the_commands_list_and_try_rules(stack: Stack, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,9 +93,9 @@ def check(
     listed: list[Sequence[Any]] = []
     with (
         store_reader(context, url, key, project) as client,
-        click.progressbar(chosen, label="rules", file=click.get_text_stream("stderr")) as shown,
+        click.progressbar(chosen, label="rules", file=sys.stderr) as progress,
     ):
-        for rule in shown:
+        for rule in progress:
             listed += _rows(rule, stretches(client, rule, now - seconds, now))
     columns = ["rule", "group", "since", "until", "level", "worst", "limit"]
     write(pd.DataFrame(listed, columns=columns), fmt, output, f"nothing was outside in {since}")
@@ -102,16 +103,16 @@ def check(
 
 def condition(rule: AlertRule) -> str:
     """When the rule alerts, as its settings say it."""
-    said = [f"{name} {value:g}" for name in _CONDITIONS if (value := getattr(rule, name)) is not None]
+    parts = [f"{name} {value:g}" for name in _CONDITIONS if (value := getattr(rule, name)) is not None]
     if rule.rises_by is not None or rule.falls_by is not None:
-        said.append(f"compared with {rule.compared_with}")
+        parts.append(f"compared with {rule.compared_with}")
     if rule.objective is not None:
-        said.append(f"good: {rule.good}")
+        parts.append(f"good: {rule.good}")
     if rule.anomaly:
-        said.append("anomaly")
+        parts.append("anomaly")
     if rule.no_data == "alert":
-        said.append("no data")
-    return ", ".join(said)
+        parts.append("no data")
+    return ", ".join(parts)
 
 
 def _chosen(rules: Sequence[AlertRule], name: str | None) -> list[AlertRule]:
@@ -124,8 +125,8 @@ def _chosen(rules: Sequence[AlertRule], name: str | None) -> list[AlertRule]:
     return chosen
 
 
-def _rows(rule: AlertRule, found: Sequence[Stretch]) -> Iterator[Sequence[Any]]:
-    for stretch in found:
+def _rows(rule: AlertRule, outside: Sequence[Stretch]) -> Iterator[Sequence[Any]]:
+    for stretch in outside:
         first, last = (
             datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S")
             for moment in (stretch.since, stretch.until)

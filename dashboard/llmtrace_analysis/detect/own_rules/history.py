@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from clickhouse_connect.driver.client import Client
 
@@ -105,6 +106,6 @@ def _rolling(client: Client, rule: AlertRule, since: int, until: int) -> Iterato
         before = {item.group: item for item in by_end.get(moment - ago, [])} if compares else {}
         outside = judge(rule, readings, before)
         if rule.anomaly:
-            outside += [found for item in readings if (found := unusual.advance(rule, item)) is not None]
+            outside += [item for item in map(partial(unusual.advance, rule), readings) if item is not None]
         if moment > since:
             yield moment, [item for item in outside if item.level == "no_data" or math.isfinite(item.value)]

@@ -44,11 +44,11 @@ def judge(
             return [Outside("", "no_data", "", math.nan, math.nan, 0.0)]
         return []
     outside = [
-        found
+        item
         for reading in readings
         if reading.count >= rule.min_calls and math.isfinite(reading.value)
-        for found in [_judged(rule, reading, (before or {}).get(reading.group))]
-        if found is not None
+        for item in [_judged(rule, reading, (before or {}).get(reading.group))]
+        if item is not None
     ]
     return sorted(outside, key=lambda item: (item.level != "alert", -_distance(item), item.group))
 

@@ -109,8 +109,8 @@ class ObjectiveHistory:
         is_whole = not 0 <= now - self._now <= _YOUNG / 2 or not 0 <= now - self._whole_at < _WHOLE_AGAIN
         since = oldest if is_whole else now - _YOUNG
         since = since // 60 * 60
-        kept = {begin: counts for begin, counts in self._minutes.items() if oldest <= begin < since}
-        self._minutes = kept | dict(read_counts(client, self._rule, since, now, 60))
+        older = {begin: counts for begin, counts in self._minutes.items() if oldest <= begin < since}
+        self._minutes = older | dict(read_counts(client, self._rule, since, now, 60))
         self._now = now
         if is_whole:
             self._whole_at = now

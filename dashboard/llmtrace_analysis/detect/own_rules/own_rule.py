@@ -95,12 +95,12 @@ class OwnRule:
         since = self._unusual.ended
         if since < 0:
             since = now - min(_LEARNED, _MOST_WINDOWS * step)
-        found = None
+        outside = None
         for reading in sorted(
             read_over(client, settings, since, now // step * step, step).readings, key=lambda item: item.ended
         ):
-            found = self._unusual.advance(settings, reading)
-        return [] if found is None else [found]
+            outside = self._unusual.advance(settings, reading)
+        return [] if outside is None else [outside]
 
     def _with_examples(self, client: Client, finding: Finding, known: set[str], now: int) -> Finding:
         # Asking for traces is not for every evaluation: what is open has some.
